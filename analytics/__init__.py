@@ -1,0 +1,1 @@
+"""From the log to answers: the sink, ClickHouse, roll-ups, REST and WebSocket."""

@@ -1,0 +1,45 @@
+"""The catalogue of topics: one line of purpose each. No other file spells a topic's name."""
+
+from dataclasses import dataclass
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic and how long it keeps its records. ``compacted``: at least the newest record of each key stays."""
+
+    name: str
+    written_by: str
+    read_by: str
+    retention_ms: int = 7 * DAY_MS
+    compacted: bool = False
+
+
+RAW_TRADES = Topic("raw_trades", "ingest_trades, repair_gaps, backfill", "process_trades")
+ENRICHED_TRADES = Topic("enriched_trades", "process_trades", "sink, web")
+CANDLES_1M = Topic("candles_1m", "process_trades, rebuild, certify", "sink, web")
+CANDLES_LIVE = Topic(
+    "candles_live", "process_trades", "web", retention_ms=DAY_MS // 24, compacted=True
+)
+COVERAGE = Topic("coverage", "process_trades", "sink, repair_gaps, web")
+DEAD_LETTERS = Topic("dead_letters", "every reader of frames", "sink, replay_dead_letters")
+PRICES = {
+    interval: Topic(f"prices-{interval}", "process_trades, ingest_klines", "sink")
+    for interval in ("1s", "1m", "15m", "1h", "1d")
+}
+
+CATALOGUE: tuple[Topic, ...] = (
+    RAW_TRADES,
+    ENRICHED_TRADES,
+    CANDLES_1M,
+    CANDLES_LIVE,
+    COVERAGE,
+    DEAD_LETTERS,
+    *PRICES.values(),
+)
+BY_NAME = {topic.name: topic for topic in CATALOGUE}
+
+# Groups whose progress the log keeps.
+GROUP_PROCESS = "process_trades"
+GROUP_REPAIR = "repair_gaps"
