@@ -118,6 +118,9 @@ class Log(Protocol):
     def position(self, group: str, topic: str, partition: int) -> int:
         """The next offset that ``group`` will read, as committed; 0 before its first commit."""
 
+    def report(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Say where a reader that keeps its own truth stands (the sink): for lag and back-pressure only."""
+
     def topic_id(self, topic: str) -> str:
         """A name that changes when the topic is made anew."""
 

@@ -43,3 +43,5 @@ BY_NAME = {topic.name: topic for topic in CATALOGUE}
 # Groups whose progress the log keeps.
 GROUP_PROCESS = "process_trades"
 GROUP_REPAIR = "repair_gaps"
+# The sink keeps its own positions (SinkPosition) and only reports them under this name.
+GROUP_SINK = "sink"
