@@ -191,7 +191,8 @@ class CandleRecord(msgspec.Struct, frozen=True, gc=False):
 class Live(msgspec.Struct, frozen=True, gc=False):
     """A record of ``candles_live``: where a symbol stands after a commit.
 
-    ``candle``: the forming 1m candle (None while there is none); ``feed_time``: its clock;
+    ``candle``: the forming 1m candle, flat while its minute has no trade (None before the first price);
+    ``pending``: earlier minutes that have ended but not closed yet, oldest first; ``feed_time``: its clock;
     ``closed_to``: every minute before it is closed; ``last_trade_id``/``last_trade_time``: the newest held.
     """
 
@@ -203,6 +204,7 @@ class Live(msgspec.Struct, frozen=True, gc=False):
     last_trade_time: int | None = None
     last_price: int | None = None
     last_close: int | None = None
+    pending: tuple[Candle, ...] = ()
 
 
 class CoverageKind(StrEnum):
