@@ -1,0 +1,40 @@
+"""Fixtures that every test of analytics shares: the embedded ClickHouse engine."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from analytics.clickhouse.client import client, close_clients
+from analytics.clickhouse.migrate import migrate
+
+TABLES = (
+    "trades_enriched",
+    "candles",
+    "candle_journal",
+    "klines",
+    "indicators",
+    "coverage_events",
+    "dead_letters",
+)
+
+
+@pytest.fixture(scope="session")
+def clickhouse_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The one data folder of this process: chDB takes a single engine path at a time."""
+    yield tmp_path_factory.mktemp("data")
+    close_clients()
+
+
+@pytest.fixture
+def clickhouse(clickhouse_dir: Path, settings: Any) -> Client:
+    """This thread's client of a migrated, empty, embedded ClickHouse."""
+    settings.STREAMLOOM_MODE = "embedded"
+    settings.STREAMLOOM_DATA_DIR = clickhouse_dir
+    opened = client()
+    migrate(opened)
+    for table in TABLES:
+        opened.command(f"TRUNCATE TABLE {table}")
+    return opened
