@@ -1,0 +1,306 @@
+"""Which ids of one symbol are held: segments with their gaps and holes, the processor's own account.
+
+Ids of a symbol rise by one from trade to trade, so a few ranges say exactly what is there. That is
+deduplication, gap detection and proof of completeness at once (DESIGN section 7).
+"""
+
+from bisect import bisect_left
+from enum import Enum
+
+import msgspec
+
+from ingestion.pipeline.records import CoverageEvent, CoverageKind
+from markets.types import DAY_MS
+
+
+class Gap(msgspec.Struct, gc=False):
+    """Missing ids ``from_id..to_id``; the times are those of the trades held next to them."""
+
+    from_id: int
+    to_id: int
+    from_time: int
+    to_time: int
+    cause: str
+
+    def touches(self, from_ms: int, to_ms: int) -> bool:
+        return self.from_time < to_ms and self.to_time >= from_ms
+
+
+class Segment(msgspec.Struct):
+    """A covered span. ``hi`` is the newest id held (``lo - 1``: none yet); both ends are inclusive."""
+
+    name: int
+    lo: int
+    hi: int
+    hi_time: int
+    hi_fill: int
+    lo_time: int
+    covered_from: int
+    closed_at: int | None = None
+    gaps: list[Gap] = []
+    holes: list[Gap] = []
+
+
+class Verdict(Enum):
+    """What became of an id."""
+
+    NEW = "new"
+    FILLED = "filled"
+    DUPLICATE = "duplicate"
+    BEFORE_COVERAGE = "before_coverage"
+
+
+class Holdings(msgspec.Struct):
+    """The segments of one symbol, oldest first, and the coverage events since they were last taken.
+
+    ``pending_from``: a `want` without an id came: the next trade opens a segment covered from there.
+    """
+
+    symbol: str
+    segments: list[Segment] = []
+    pending_from: int | None = None
+
+    def open_segment(self) -> Segment | None:
+        """The segment that the next trade belongs to, if any."""
+        if self.segments and self.segments[-1].closed_at is None:
+            return self.segments[-1]
+        return None
+
+    def segment_at(self, time_ms: int) -> Segment | None:
+        """The newest segment that covers the time; the open one reaches on without end."""
+        for segment in reversed(self.segments):
+            if segment.covered_from <= time_ms:
+                inside = segment.closed_at is None or time_ms < segment.closed_at
+                return segment if inside else None
+        return None
+
+    def gap_touches(self, from_ms: int, to_ms: int) -> bool:
+        """True when an id of an open gap may belong to the half-open range of time."""
+        return any(gap.touches(from_ms, to_ms) for gap in self._open_gaps())
+
+    def missing_between(self, from_ms: int, to_ms: int) -> int:
+        """How many missing ids, of gaps and holes, may belong to the half-open range of time."""
+        spans = [span for segment in self.segments for span in (*segment.gaps, *segment.holes)]
+        return sum(span.to_id - span.from_id + 1 for span in spans if span.touches(from_ms, to_ms))
+
+    def is_unknown(self, from_ms: int, to_ms: int) -> bool:
+        """True when an open gap or a hole touches the range: without held trades it is unknown, not empty."""
+        return self.missing_between(from_ms, to_ms) > 0
+
+    def _open_gaps(self) -> list[Gap]:
+        return [gap for segment in self.segments for gap in segment.gaps]
+
+    # --- changes; each returns the events that tell of it ------------------------------------------
+
+    def accept(self, trade_id: int, time: int, last_fill: int, clock: int) -> tuple[Verdict, list[CoverageEvent]]:
+        """Take an id in, or say why not. ``time`` is the trade's, ``clock`` the feed's."""
+        segment = self.open_segment()
+        if segment is not None and trade_id == segment.hi + 1 and segment.hi >= segment.lo:
+            segment.hi, segment.hi_time, segment.hi_fill = trade_id, time, last_fill
+            return Verdict.NEW, _NOTHING
+        if segment is None or trade_id > segment.hi:
+            return Verdict.NEW, self._append(segment, trade_id, time, last_fill, clock)
+        return self._accept_below(trade_id, time, last_fill, clock)
+
+    def _append(
+        self, segment: Segment | None, trade_id: int, time: int, last_fill: int, clock: int
+    ) -> list[CoverageEvent]:
+        events: list[CoverageEvent] = []
+        if segment is not None and segment.hi >= segment.lo and time - segment.hi_time > DAY_MS:
+            events += self.close_segment(segment.hi_time)
+            segment = None
+        if segment is None:
+            segment = self._new_segment(trade_id, time, clock, events)
+        if trade_id > segment.hi + 1:
+            gap = Gap(segment.hi + 1, trade_id - 1, segment.hi_time, time, _cause_above(segment))
+            segment.gaps.append(gap)
+            events.append(self._event(CoverageKind.GAP_OPENED, gap, clock))
+        if trade_id == segment.lo:
+            segment.lo_time = time
+        segment.hi, segment.hi_time, segment.hi_fill = trade_id, time, last_fill
+        return events
+
+    def _new_segment(
+        self, trade_id: int, time: int, clock: int, events: list[CoverageEvent]
+    ) -> Segment:
+        covered_from = time if self.pending_from is None else self.pending_from
+        self.pending_from = None
+        segment = Segment(clock, trade_id, trade_id - 1, covered_from, -1, time, covered_from)
+        segment.name = self._unique_name(clock)
+        self.segments.append(segment)
+        events.append(self._opened(segment, "start", clock))
+        return segment
+
+    def _accept_below(
+        self, trade_id: int, time: int, last_fill: int, clock: int
+    ) -> tuple[Verdict, list[CoverageEvent]]:
+        for segment in reversed(self.segments):
+            if trade_id > segment.hi:
+                continue
+            for spans in (segment.gaps, segment.holes):
+                index = _find(spans, trade_id)
+                if index is not None:
+                    if trade_id == segment.lo:
+                        segment.lo_time = time
+                    return Verdict.FILLED, [self._fill(spans, index, trade_id, time, clock)]
+            if trade_id >= segment.lo:
+                return Verdict.DUPLICATE, _NOTHING
+        return Verdict.BEFORE_COVERAGE, _NOTHING
+
+    def _fill(self, spans: list[Gap], index: int, trade_id: int, time: int, clock: int) -> CoverageEvent:
+        """Take one id out of a gap or hole; the rest of it keeps the tighter time."""
+        gap = spans[index]
+        rest = []
+        if trade_id > gap.from_id:
+            rest.append(Gap(gap.from_id, trade_id - 1, gap.from_time, time, gap.cause))
+        if trade_id < gap.to_id:
+            rest.append(Gap(trade_id + 1, gap.to_id, time, gap.to_time, gap.cause))
+        spans[index : index + 1] = rest
+        filled = Gap(
+            trade_id,
+            trade_id,
+            time if trade_id > gap.from_id else gap.from_time,
+            time if trade_id < gap.to_id else gap.to_time,
+            gap.cause,
+        )
+        return self._event(CoverageKind.GAP_CLOSED, filled, clock)
+
+    def want(self, from_id: int | None, covered_from: int, cause: str, clock: int) -> list[CoverageEvent]:
+        """Set or lower where the holdings begin; what is missing from there on is a gap like any other."""
+        segment = self.open_segment()
+        if segment is None:
+            return self._first_want(from_id, covered_from, cause, clock)
+        if from_id is None or from_id >= segment.lo:
+            return self._cover_earlier(segment, from_id, covered_from, cause, clock)
+        return self._lower(segment, from_id, covered_from, cause, clock)
+
+    def _first_want(
+        self, from_id: int | None, covered_from: int, cause: str, clock: int
+    ) -> list[CoverageEvent]:
+        last = self.segments[-1] if self.segments else None
+        if last is not None and from_id is not None and from_id <= last.hi + 1:
+            # Switched on again and wanted back to where it ended: the old segment goes on.
+            last.closed_at = None
+            return [self._opened(last, cause, clock)]
+        if from_id is None:
+            self.pending_from = covered_from
+            return []
+        segment = Segment(
+            self._unique_name(clock), from_id, from_id - 1, covered_from, -1, covered_from, covered_from
+        )
+        self.segments.append(segment)
+        return [self._opened(segment, cause, clock)]
+
+    def _cover_earlier(
+        self, segment: Segment, from_id: int | None, covered_from: int, cause: str, clock: int
+    ) -> list[CoverageEvent]:
+        """The same first id, wanted as covered from an earlier time (nothing lies between)."""
+        if from_id is None or from_id != segment.lo or covered_from >= segment.covered_from:
+            return []
+        segment.covered_from = covered_from
+        return [self._opened(segment, cause, clock)]
+
+    def _lower(
+        self, segment: Segment, from_id: int, covered_from: int, cause: str, clock: int
+    ) -> list[CoverageEvent]:
+        joined = [other for other in self.segments[:-1] if other.hi >= from_id - 1]
+        first = joined[0] if joined else None
+        reached = joined[-1].hi + 1 if joined else from_id
+        reached_time = joined[-1].hi_time if joined else covered_from
+        gap = Gap(reached, segment.lo - 1, reached_time, segment.lo_time, cause)
+        segment.gaps = [span for other in joined for span in other.gaps] + [gap] + segment.gaps
+        segment.holes = [span for other in joined for span in other.holes] + segment.holes
+        if first is not None and first.lo <= from_id:
+            segment.lo, segment.lo_time = first.lo, first.lo_time
+            segment.covered_from = min(first.covered_from, covered_from)
+        else:
+            segment.lo, segment.lo_time, segment.covered_from = from_id, covered_from, covered_from
+            if first is not None:
+                below = Gap(from_id, first.lo - 1, covered_from, first.lo_time, cause)
+                segment.gaps.insert(0, below)
+        self.segments = [other for other in self.segments if other not in joined]
+        events = [self._opened(segment, cause, clock)]
+        if first is not None and segment.gaps[0].from_id == from_id and segment.gaps[0] is not gap:
+            events.append(self._event(CoverageKind.GAP_OPENED, segment.gaps[0], clock))
+        return [*events, self._event(CoverageKind.GAP_OPENED, gap, clock)]
+
+    def declare_hole(self, from_id: int, to_id: int, cause: str, clock: int) -> list[CoverageEvent]:
+        """The missing ids of ``from_id..to_id`` cannot be had: they leave the gaps and become holes."""
+        events: list[CoverageEvent] = []
+        for segment in self.segments:
+            for gap in [gap for gap in segment.gaps if gap.from_id <= to_id and gap.to_id >= from_id]:
+                events += self._cut_hole(segment, gap, from_id, to_id, cause, clock)
+        return events
+
+    def _cut_hole(
+        self, segment: Segment, gap: Gap, from_id: int, to_id: int, cause: str, clock: int
+    ) -> list[CoverageEvent]:
+        hole = Gap(max(gap.from_id, from_id), min(gap.to_id, to_id), gap.from_time, gap.to_time, cause)
+        rest = []
+        if gap.from_id < hole.from_id:
+            rest.append(Gap(gap.from_id, hole.from_id - 1, gap.from_time, gap.to_time, gap.cause))
+        if gap.to_id > hole.to_id:
+            rest.append(Gap(hole.to_id + 1, gap.to_id, gap.from_time, gap.to_time, gap.cause))
+        index = segment.gaps.index(gap)
+        segment.gaps[index : index + 1] = rest
+        place = bisect_left(segment.holes, hole.from_id, key=lambda item: item.from_id)
+        segment.holes.insert(place, hole)
+        # What is left of the gap is told again, so that everyone has its times right.
+        told = [self._event(CoverageKind.GAP_OPENED, part, clock) for part in rest]
+        return [self._event(CoverageKind.HOLE, hole, clock), *told]
+
+    def close_segment(self, at: int) -> list[CoverageEvent]:
+        """The symbol was switched off, or was silent for a day: what follows is another segment."""
+        segment = self.open_segment()
+        self.pending_from = None
+        if segment is None:
+            return []
+        segment.closed_at = at
+        return [
+            CoverageEvent(
+                CoverageKind.SEGMENT_CLOSED,
+                self.symbol,
+                segment.lo,
+                segment.hi,
+                segment.covered_from,
+                at,
+                "unwatched",
+                at,
+                segment.name,
+            )
+        ]
+
+    def _unique_name(self, clock: int) -> int:
+        names = {segment.name for segment in self.segments}
+        return clock if clock not in names else max(names) + 1
+
+    def _opened(self, segment: Segment, cause: str, clock: int) -> CoverageEvent:
+        return CoverageEvent(
+            CoverageKind.SEGMENT_OPENED,
+            self.symbol,
+            segment.lo,
+            None,
+            segment.covered_from,
+            None,
+            cause,
+            clock,
+            segment.name,
+        )
+
+    def _event(self, kind: CoverageKind, gap: Gap, clock: int) -> CoverageEvent:
+        return CoverageEvent(
+            kind, self.symbol, gap.from_id, gap.to_id, gap.from_time, gap.to_time, gap.cause, clock
+        )
+
+
+_NOTHING: list[CoverageEvent] = []
+
+
+def _cause_above(segment: Segment) -> str:
+    """Before the first trade of a segment what is missing is its start; later it is a disconnect."""
+    return "start" if segment.hi < segment.lo else "disconnect"
+
+
+def _find(spans: list[Gap], trade_id: int) -> int | None:
+    index = bisect_left(spans, trade_id, key=lambda span: span.to_id)
+    return index if index < len(spans) and spans[index].from_id <= trade_id else None

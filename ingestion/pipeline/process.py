@@ -1,0 +1,248 @@
+"""State in, state and outputs out: what the processor does with one symbol's raw records.
+
+Nothing here does I/O. The caller hands records in the order of the log, keeps ``SymbolState`` between
+calls, and commits state and outputs in one step.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ingestion.pipeline.closing import Minutes
+from ingestion.pipeline.enrich import enrich
+from ingestion.pipeline.holdings import Holdings, Verdict
+from ingestion.pipeline.records import (
+    CandleRecord,
+    CoverageEvent,
+    CoverageKind,
+    DeadLetter,
+    Enriched,
+    Hole,
+    Kline,
+    Live,
+    RawRecord,
+    Reason,
+    Trade,
+    Unwatch,
+    Want,
+)
+from markets.types import Asset
+
+# Rises when the layout below changes in a way that old bytes do not fit. An unknown version is refused.
+STATE_VERSION = 1
+
+
+class UnreadableState(Exception):
+    """The stored state was written by another version: refuse to run rather than start empty."""
+
+
+class SymbolState(msgspec.Struct):
+    """Everything the processor knows of a symbol. ``clock``: the feed's clock, which never goes back."""
+
+    symbol: str
+    clock: int
+    holdings: Holdings
+    minutes: Minutes
+    newest: tuple[int, int, int] | None = None
+    version: int = STATE_VERSION
+
+    @classmethod
+    def new(cls, symbol: str) -> "SymbolState":
+        return cls(symbol, 0, Holdings(symbol), Minutes(symbol))
+
+
+class Outputs(msgspec.Struct):
+    """What one commit publishes. ``enriched`` pairs each record with the place of its trade in the input."""
+
+    enriched: list[tuple[int, Enriched]] = []
+    candles: list[CandleRecord] = []
+    coverage: list[CoverageEvent] = []
+    klines: list[Kline] = []
+    dead_letters: list[DeadLetter] = []
+    duplicates: int = 0
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(SymbolState)
+
+
+def dump_state(state: SymbolState) -> bytes:
+    """The state as bytes for the log."""
+    return _encoder.encode(state)
+
+
+def load_state(data: bytes) -> SymbolState:
+    """The state from its bytes. Raises UnreadableState when another version wrote them."""
+    try:
+        version = msgspec.msgpack.decode(data, type=_Versioned).version
+        if version == STATE_VERSION:
+            return _decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise UnreadableState(f"the processor's state cannot be read: {error}") from error
+    raise UnreadableState(f"the processor's state has version {version}, this program reads {STATE_VERSION}")
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+class SymbolProcessor:
+    """Applies a symbol's records to its state, one after the other, and collects what comes out.
+
+    It changes the state it was given: after a failed commit throw both away and load the state again.
+    """
+
+    def __init__(self, state: SymbolState, asset: Asset, outputs: Outputs) -> None:
+        self.state = state
+        self._asset = asset
+        self._out = outputs
+
+    def apply(self, index: int, record: RawRecord, frame: bytes, origin: str) -> None:
+        """Take one record; ``frame`` and ``origin`` are its bytes and its place, for the dead letters."""
+        if type(record) is Trade:
+            self._trade(index, record, frame, origin)
+        elif type(record) is Kline:
+            self._kline(record)
+        else:
+            self._statement(record)
+        if self._has_reached_an_end():
+            self._advance()
+
+    def _has_reached_an_end(self) -> bool:
+        """Cheap test before the closing rules are asked: nothing can close while the first open minute runs."""
+        minutes = self.state.minutes
+        closed_to = minutes.closed_to
+        return closed_to is not None and (
+            self.state.clock >= closed_to + 60_000 or closed_to in minutes.klines
+        )
+
+    def _trade(self, index: int, trade: Trade, frame: bytes, origin: str) -> None:
+        state = self.state
+        clock = max(state.clock, trade.trade_time, trade.event_time or 0)
+        verdict, events = state.holdings.accept(
+            trade.trade_id, trade.trade_time, trade.last_id, clock
+        )
+        if verdict is Verdict.DUPLICATE:
+            self._out.duplicates += 1
+            return
+        if verdict is Verdict.BEFORE_COVERAGE:
+            self._dead(Reason.BEFORE_COVERAGE, f"trade {trade.trade_id}", frame, origin)
+            return
+        state.clock = clock
+        if events:
+            self._tell(events)
+        late = self._place(trade)
+        self._out.enriched.append((index, enrich(trade, self._asset, clock, late)))
+
+    def _place(self, trade: Trade) -> bool:
+        """Put the trade into its minute; True when that minute was closed before (the trade is late)."""
+        minutes, time = self.state.minutes, trade.trade_time
+        if trade.is_invalid:
+            return minutes.closed_to is not None and time < minutes.closed_to
+        newest = self.state.newest
+        if newest is None or trade.trade_id > newest[0]:
+            self.state.newest = (trade.trade_id, time, trade.price)
+        if minutes.add(trade):
+            return False
+        minutes.note_price(trade)
+        # The trade just before a segment only gives the price that it starts from.
+        return self.state.holdings.segment_at(time) is not None
+
+    def _tell(self, events: list[CoverageEvent]) -> None:
+        """Publish coverage events; where a segment ends or begins, the minutes follow."""
+        for event in events:
+            self._out.coverage.append(event)
+            if event.kind == CoverageKind.SEGMENT_CLOSED:
+                self._publish(self.state.minutes.finish(self.state.holdings, self.state.clock))
+            elif event.kind == CoverageKind.SEGMENT_OPENED:
+                segment = self.state.holdings.open_segment()
+                if segment is not None and event.from_time is not None and segment.hi < segment.lo + 1:
+                    self.state.minutes.start(event.from_time)
+
+    def _kline(self, kline: Kline) -> None:
+        state = self.state
+        state.clock = max(state.clock, kline.event_time)
+        if kline.closed and kline.interval == "1m":
+            stored, verdicts = state.minutes.take_kline(kline, state.holdings, state.clock)
+            self._out.klines.append(stored)
+            self._out.candles += verdicts
+
+    def _statement(self, record: Want | Hole | Unwatch) -> None:
+        state = self.state
+        state.clock = max(state.clock, record.event_time)
+        holdings = state.holdings
+        if type(record) is Want:
+            self._tell(
+                holdings.want(record.from_id, record.covered_from, record.cause, state.clock)
+            )
+        elif type(record) is Hole:
+            self._tell(holdings.declare_hole(record.from_id, record.to_id, record.cause, state.clock))
+        else:
+            self._tell(holdings.close_segment(state.clock))
+
+    def _advance(self) -> None:
+        self._publish(self.state.minutes.advance(self.state.holdings, self.state.clock))
+
+    def _publish(self, closed: tuple[list[CandleRecord], list[CoverageEvent]]) -> None:
+        self._out.candles += closed[0]
+        self._out.coverage += closed[1]
+
+    def _dead(self, reason: Reason, detail: str, frame: bytes, origin: str) -> None:
+        self._out.dead_letters.append(
+            DeadLetter(reason, detail, origin, frame, self.state.clock, self.state.symbol)
+        )
+
+    def live(self) -> Live:
+        """Where the symbol stands now: the record of ``candles_live`` of this commit."""
+        state = self.state
+        forming, pending = state.minutes.forming(state.clock)
+        newest = state.newest or (None, None, None)
+        return Live(
+            state.symbol,
+            state.clock,
+            forming,
+            state.minutes.closed_to,
+            newest[0],
+            newest[1],
+            newest[2],
+            state.minutes.last_close,
+            pending,
+        )
+
+
+def condense(events: list[CoverageEvent]) -> list[CoverageEvent]:
+    """The same story in fewer words: neighbouring fills are one event, and a gap that was opened and
+    wholly filled within the batch is not told at all."""
+    joined: list[CoverageEvent] = []
+    for event in events:
+        last = joined[-1] if joined else None
+        if last is not None and _continues(last, event):
+            joined[-1] = msgspec.structs.replace(
+                last, to_id=event.to_id, to_time=event.to_time, known_at=event.known_at
+            )
+        else:
+            joined.append(event)
+    return _without_passing_gaps(joined)
+
+
+def _continues(last: CoverageEvent, event: CoverageEvent) -> bool:
+    return (
+        last.kind == event.kind == CoverageKind.GAP_CLOSED
+        and last.symbol == event.symbol
+        and last.to_id is not None
+        and event.from_id == last.to_id + 1
+    )
+
+
+def _without_passing_gaps(events: list[CoverageEvent]) -> list[CoverageEvent]:
+    opened: Mapping[tuple[str, int | None, int | None], int] = {
+        (event.symbol, event.from_id, event.to_id): place
+        for place, event in enumerate(events)
+        if event.kind == CoverageKind.GAP_OPENED
+    }
+    passing: set[int] = set()
+    for place, event in enumerate(events):
+        start = opened.get((event.symbol, event.from_id, event.to_id))
+        if event.kind == CoverageKind.GAP_CLOSED and start is not None and start < place:
+            passing |= {start, place}
+    return [event for place, event in enumerate(events) if place not in passing]
