@@ -1,0 +1,210 @@
+"""What the log says that the tables do not yet: the newest state of each symbol, kept by one tail.
+
+Written by the tail's thread, read by any. A symbol's "now" is its feed's clock, never the machine's.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from analytics.reading.cursor import seq_of
+from ingestion.log import topics
+from ingestion.log.port import Stored, TopicPartition
+from ingestion.pipeline.coverage import SymbolCoverage, apply_event
+from ingestion.pipeline.records import CandleReason, CandleRecord, CoverageEvent, Enriched, Live
+from markets.types import MINUTE_MS
+
+# Per symbol. A sink that is down for hours must not fill the memory of every web process: past this the
+# oldest are let go, and answers lack them until the sink is back. Reached only far beyond back-pressure.
+MAX_UNSUNK = 200_000
+
+
+class Tailed(NamedTuple):
+    """A record of the log: as stored, and what it says."""
+
+    stored: Stored
+    record: CandleRecord | Live | CoverageEvent | Enriched
+
+
+class Clock(NamedTuple):
+    """Where a symbol stands: its feed's clock, and the end of its last closed minute."""
+
+    feed_time: int
+    closed_to: int
+
+
+class _Symbol:
+    """What is known of one symbol. Only the view touches it, under its lock."""
+
+    def __init__(self) -> None:
+        self.live: Live | None = None
+        self.moved_at_ms: int | None = None
+        self.closed_to: int | None = None
+        self.coverage = SymbolCoverage()
+        self.candles: deque[tuple[int, CandleRecord]] = deque(maxlen=MAX_UNSUNK)
+        self.trades: deque[tuple[int, Enriched]] = deque(maxlen=MAX_UNSUNK)
+
+    def take_live(self, stored: Stored, live: Live) -> None:
+        if self.live is None or live.feed_time > self.live.feed_time:
+            self.moved_at_ms = stored.timestamp
+        self.live = live
+        self._close(live.closed_to)
+
+    def take_candle(self, stored: Stored, record: CandleRecord) -> None:
+        self.candles.append((stored.offset, record))
+        # Minutes close in order, and this record may be read before the live one of the same commit.
+        if record.reason == CandleReason.CLOSED:
+            self._close(record.candle.open_time + MINUTE_MS)
+
+    def _close(self, closed_to: int | None) -> None:
+        if closed_to is not None and (self.closed_to is None or closed_to > self.closed_to):
+            self.closed_to = closed_to
+
+
+class LiveView:
+    """The state of every symbol as the log tells it, and the records that the sink has not stored yet."""
+
+    def __init__(self, partition_of: Callable[[str, str], int], epoch: Callable[[str], int]) -> None:
+        """``partition_of(topic, symbol)`` and ``epoch(topic)`` are the log's."""
+        self._partition_of = partition_of
+        self._epoch = epoch
+        self._lock = threading.Lock()
+        self._symbols: dict[str, _Symbol] = {}
+        self._next: dict[TopicPartition, int] = {}
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def symbols(self) -> list[str]:
+        """The symbols that the log has told of, sorted."""
+        with self._lock:
+            return sorted(self._symbols)
+
+    def live(self, symbol: str) -> Live | None:
+        """The newest record of ``candles_live``."""
+        return self._of(symbol).live
+
+    def feed_time(self, symbol: str) -> int | None:
+        """The symbol's "now"; None before its first frame."""
+        live = self._of(symbol).live
+        return None if live is None else live.feed_time
+
+    def clock(self, symbol: str) -> Clock | None:
+        """The symbol's clock, and up to where its minutes are closed; None before its first frame."""
+        with self._lock:
+            state = self._symbols.get(symbol)
+            if state is None or state.live is None:
+                return None
+            closed_to = state.closed_to or 0
+            return Clock(max(state.live.feed_time, closed_to), closed_to)
+
+    def stale_s(self, symbol: str, now_ms: int) -> float | None:
+        """For how long, by the machine's clock (``now_ms``), the symbol's clock has not moved."""
+        moved_at = self._of(symbol).moved_at_ms
+        return None if moved_at is None else max(now_ms - moved_at, 0) / 1000
+
+    def coverage(self, symbol: str) -> SymbolCoverage:
+        return self._of(symbol).coverage
+
+    def unsunk_candles(self, symbol: str) -> list[tuple[int, CandleRecord]]:
+        """(offset, record) of ``candles_1m`` that the tables may lack, in the order of the log."""
+        with self._lock:
+            state = self._symbols.get(symbol)
+            return [] if state is None else list(state.candles)
+
+    def unsunk_trades(self, symbol: str) -> list[tuple[int, Enriched]]:
+        """(offset, record) of ``enriched_trades`` that the tables may lack, in the order of the log."""
+        with self._lock:
+            state = self._symbols.get(symbol)
+            return [] if state is None else list(state.trades)
+
+    def seq(self, topic: str, symbol: str) -> int:
+        """The sequence number up to which tables and view together hold all of the symbol's records.
+
+        Take it before the rows: what comes after it is found in the log from there.
+        """
+        place = TopicPartition(topic, self._partition_of(topic, symbol))
+        with self._lock:
+            return seq_of(self._epoch(topic), self._next.get(place, 0))
+
+    def has_reached(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """True when everything before these offsets has been taken."""
+        with self._lock:
+            return all(self._next.get(place, 0) >= end for place, end in ends.items())
+
+    def places(self) -> dict[TopicPartition, int]:
+        """The next offset to take, by partition; empty before the start."""
+        with self._lock:
+            return dict(self._next)
+
+    def _of(self, symbol: str) -> _Symbol:
+        with self._lock:
+            return self._symbols.get(symbol) or _Symbol()
+
+    # --- writing: the tail's thread only ----------------------------------------------------------
+
+    def start_at(self, places: Mapping[TopicPartition, int], coverage: Mapping[str, SymbolCoverage]) -> None:
+        """Begin from what the tables hold: the sink's next offsets, and each symbol's coverage."""
+        with self._lock:
+            self._next = dict(places)
+            for symbol, known in coverage.items():
+                self._symbols.setdefault(symbol, _Symbol()).coverage = known
+
+    def take(self, batch: Iterable[Tailed], places: Mapping[TopicPartition, int]) -> None:
+        """Take records in, in the order of the log; ``places``: the offsets after them, by partition."""
+        with self._lock:
+            for stored, record in batch:
+                self._take(self._symbols.setdefault(stored.key, _Symbol()), stored, record)
+            self._next.update(places)
+
+    @staticmethod
+    def _take(state: _Symbol, stored: Stored, record: Any) -> None:
+        match record:
+            case Live():
+                state.take_live(stored, record)
+            case CandleRecord():
+                state.take_candle(stored, record)
+            case Enriched():
+                state.trades.append((stored.offset, record))
+            case CoverageEvent():
+                state.coverage = apply_event(state.coverage, record)
+
+    def forget_sunk(self, sunk: Mapping[tuple[str, int], int]) -> None:
+        """Let go of what the sink has stored; ``sunk``: its next offset by (topic, partition)."""
+        with self._lock:
+            for symbol, state in self._symbols.items():
+                self._drop(state.candles, topics.CANDLES_1M.name, symbol, sunk)
+                self._drop(state.trades, topics.ENRICHED_TRADES.name, symbol, sunk)
+
+    def _drop(
+        self,
+        records: deque[tuple[int, Any]],
+        topic: str,
+        symbol: str,
+        sunk: Mapping[tuple[str, int], int],
+    ) -> None:
+        if not records:
+            return
+        stored_to = sunk.get((topic, self._partition_of(topic, symbol)), 0)
+        while records and records[0][0] < stored_to:
+            records.popleft()
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All that one answer takes from the view, read once and before the tables."""
+
+    symbol: str
+    clock: Clock | None
+    live: Live | None
+    coverage: SymbolCoverage
+    seq: int
+    unsunk: tuple[CandleRecord, ...] = ()
+
+
+def snapshot(view: LiveView, symbol: str) -> Snapshot:
+    """What the view holds of a symbol now. ``seq`` is read first, so that it is never ahead of the rest."""
+    seq = view.seq(topics.CANDLES_1M.name, symbol)
+    unsunk = tuple(record for _, record in view.unsunk_candles(symbol))
+    return Snapshot(symbol, view.clock(symbol), view.live(symbol), view.coverage(symbol), seq, unsunk)
