@@ -1,0 +1,287 @@
+"""The file behind the sqlite log: its tables, its SQL, and batches of records as bytes.
+
+A row of ``batches`` is a batch of records, not a record: one row per record costs four times the
+CPU. Nothing here knows of readers, waiting or caches; see ``ingestion.log.sqlite``.
+"""
+
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import repeat
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ingestion.log.port import LogError, Record, State, StateChange, Stored, TopicPartition
+from ingestion.log.topics import Topic
+
+FORMAT: Final = 1
+_APPLICATION_ID: Final = 0x534C4F47  # tells our file from any other SQLite database
+_EPOCH_FROM_MS: Final = 1_735_689_600_000  # 2025-01-01: epochs count minutes from here
+_LOCK_WAIT_S: Final = 2.0
+
+# synchronous=NORMAL: in WAL mode a commit is safe against the death of the process at any point
+# (SIGKILL, crash), because the operating system holds the pages; only loss of power may take the last
+# moments, never the file. What is lost then comes back by gap repair. FULL would cost an fsync (1-10 ms)
+# per commit. locking_mode=EXCLUSIVE: the log is for one process, and a second one must not get in.
+_PRAGMAS: Final = (
+    "PRAGMA page_size = 16384",
+    "PRAGMA locking_mode = EXCLUSIVE",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA journal_size_limit = 67108864",
+)
+_SCHEMA: Final = """
+CREATE TABLE topics (no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, topic_id TEXT NOT NULL, epoch INTEGER NOT NULL);
+CREATE TABLE partitions (topic INTEGER NOT NULL, partition INTEGER NOT NULL, start_offset INTEGER NOT NULL,
+    end_offset INTEGER NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID;
+CREATE TABLE batches (topic INTEGER NOT NULL, partition INTEGER NOT NULL, base INTEGER NOT NULL,
+    last INTEGER NOT NULL, appended INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE UNIQUE INDEX batches_by_offset ON batches (topic, partition, last);
+CREATE TABLE positions (grp TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL, PRIMARY KEY (grp, topic, partition)) WITHOUT ROWID;
+CREATE TABLE state (grp TEXT NOT NULL, partition INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
+    PRIMARY KEY (grp, partition, key)) WITHOUT ROWID;
+"""
+
+_Columns = tuple[list[str], list[bytes], list[int], list[int] | None]
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(_Columns).decode
+# Stored(...) runs Python code for each record; this builds the same tuple in C at a third of the price.
+_stored = partial(tuple.__new__, Stored)
+
+
+class PartitionRow(NamedTuple):
+    """One partition as the file has it. ``no``: the topic's number in the file."""
+
+    no: int
+    topic: str
+    topic_id: str
+    epoch: int
+    partition: int
+    start: int
+    end: int
+
+
+class Chunk:
+    """A batch of records of one partition: columns, turned into ``Stored`` once, when first read."""
+
+    __slots__ = ("_columns", "_records", "base", "last", "timestamp")
+
+    def __init__(self, base: int, last: int, timestamp: int, columns: _Columns) -> None:
+        self.base = base
+        self.last = last
+        self.timestamp = timestamp
+        self._columns = columns
+        self._records: list[Stored] | None = None
+
+    @classmethod
+    def of(cls, base: int, timestamp: int, records: Sequence[Record]) -> "Chunk":
+        """The records with the offsets ``base``, ``base + 1`` and so on."""
+        keys, values, schemas = (list(column) for column in zip(*records, strict=True))
+        return cls(base, base + len(records) - 1, timestamp, (keys, values, schemas, None))
+
+    @classmethod
+    def kept(cls, records: Sequence[Stored]) -> "Chunk":
+        """What compaction left over, with the offsets it had."""
+        columns = ([r.key for r in records], [r.value for r in records], [r.schema for r in records])
+        offsets = [record.offset for record in records]
+        return cls(offsets[0], offsets[-1], records[-1].timestamp, (*columns, offsets))
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    @property
+    def keys(self) -> Sequence[str]:
+        return self._columns[0]
+
+    @property
+    def data(self) -> bytes:
+        return _pack(self._columns)
+
+    def records(self, topic: str, partition: int) -> list[Stored]:
+        """The records, oldest first. Shared: do not change the list."""
+        if self._records is None:
+            keys, values, schemas, offsets = self._columns
+            numbers = range(self.base, self.last + 1) if offsets is None else offsets
+            place = (repeat(topic), repeat(partition), numbers, repeat(self.timestamp))
+            self._records = list(map(_stored, zip(*place, keys, values, schemas, strict=False)))
+        return self._records
+
+
+class LogFile:
+    """The open file. ``lock`` must be held around everything that reads and then writes."""
+
+    def __init__(self, path: Path, topics: Iterable[Topic], partitions: int, now_ms: int) -> None:
+        self.path = path
+        self.lock = threading.RLock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=_LOCK_WAIT_S
+        )
+        try:
+            self._prepare()
+            self._add_topics(topics, partitions, now_ms)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        with self._explained():
+            found = self._db.execute("PRAGMA application_id").fetchone()[0]
+            tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if tables and (found != _APPLICATION_ID or version != FORMAT):
+            raise LogError(
+                f"{self.path} is not a log of this version (application {found:#x}, format {version}): "
+                "move it away, or choose another data folder"
+            )
+        with self._explained():
+            for pragma in _PRAGMAS:
+                self._db.execute(pragma)
+        if not tables:
+            with self.transaction():
+                for statement in _SCHEMA.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                self._db.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _add_topics(self, topics: Iterable[Topic], partitions: int, now_ms: int) -> None:
+        epoch = max(1, (now_ms - _EPOCH_FROM_MS) // 60_000)
+        with self.transaction():
+            known = {name for (name,) in self._db.execute("SELECT name FROM topics")}
+            for topic in topics:
+                if topic.name in known:
+                    continue
+                number = self._db.execute(
+                    "INSERT INTO topics (name, topic_id, epoch) VALUES (?, ?, ?)",
+                    (topic.name, secrets.token_hex(8), epoch),
+                ).lastrowid
+                self._db.executemany(
+                    "INSERT INTO partitions VALUES (?, ?, 0, 0)", ((number, p) for p in range(partitions))
+                )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turns SQLite's errors into ones that name the file and say what to do."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise LogError(f"{self.path}: {error}. {_advice(error)}") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All statements inside, or none of them."""
+        with self.lock, self._explained():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def partitions(self) -> list[PartitionRow]:
+        """Every partition of every topic in the file."""
+        with self.lock, self._explained():
+            rows = self._db.execute(
+                "SELECT no, name, topic_id, epoch, partition, start_offset, end_offset"
+                " FROM topics JOIN partitions ON topic = no ORDER BY no, partition"
+            ).fetchall()
+        return [PartitionRow(*row) for row in rows]
+
+    def positions(self) -> dict[tuple[str, str, int], int]:
+        """{(group, topic, partition): next offset}"""
+        with self.lock, self._explained():
+            rows = self._db.execute("SELECT grp, topic, partition, next_offset FROM positions").fetchall()
+        return {(group, topic, partition): offset for group, topic, partition, offset in rows}
+
+    def save_positions(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        self._db.executemany(
+            "INSERT INTO positions VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (grp, topic, partition) DO UPDATE SET next_offset = excluded.next_offset",
+            ((group, tp.topic, tp.partition, offset) for tp, offset in positions.items()),
+        )
+
+    def state(self, group: str, partition: int) -> State:
+        with self.lock, self._explained():
+            rows = self._db.execute(
+                "SELECT key, value FROM state WHERE grp = ? AND partition = ?", (group, partition)
+            ).fetchall()
+        return dict(rows)
+
+    def save_state(self, group: str, partition: int, changes: StateChange) -> None:
+        self._db.executemany(
+            "DELETE FROM state WHERE grp = ? AND partition = ? AND key = ?",
+            ((group, partition, key) for key, value in changes.items() if value is None),
+        )
+        self._db.executemany(
+            "INSERT INTO state VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (grp, partition, key) DO UPDATE SET value = excluded.value",
+            ((group, partition, key, value) for key, value in changes.items() if value is not None),
+        )
+
+    def save_chunk(self, no: int, partition: int, chunk: Chunk) -> None:
+        self._db.execute(
+            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)",
+            (no, partition, chunk.base, chunk.last, chunk.timestamp, chunk.data),
+        )
+
+    def save_bounds(self, no: int, partition: int, start: int, end: int) -> None:
+        self._db.execute(
+            "UPDATE partitions SET start_offset = ?, end_offset = ? WHERE topic = ? AND partition = ?",
+            (start, end, no, partition),
+        )
+
+    def delete_to(self, no: int, partition: int, last: int) -> None:
+        """Forget every batch that ends at ``last`` or before."""
+        self._db.execute(
+            "DELETE FROM batches WHERE topic = ? AND partition = ? AND last <= ?", (no, partition, last)
+        )
+
+    def chunks(self, no: int, partition: int, start: int, max_records: int) -> list[Chunk]:
+        """The batches from the one that holds ``start`` on, until ``max_records`` or the end."""
+        rows, held = [], 0
+        with self.lock, self._explained():
+            found = self._db.execute(
+                "SELECT base, last, appended, data FROM batches"
+                " WHERE topic = ? AND partition = ? AND last >= ? ORDER BY last",
+                (no, partition, start),
+            )
+            for row in found:
+                rows.append(row)
+                held += row[1] - max(row[0], start) + 1
+                if held >= max_records:
+                    break
+            found.close()
+        # Decoding is most of the work: it happens outside the lock, so a long read does not hold up writers.
+        return [Chunk(base, last, appended, self._columns(data)) for base, last, appended, data in rows]
+
+    def _columns(self, data: bytes) -> _Columns:
+        try:
+            return _unpack(data)
+        except msgspec.MsgspecError as error:
+            raise LogError(f"{self.path}: a batch is unreadable ({error}). {_RESTORE}") from error
+
+    def close(self) -> None:
+        with self.lock:
+            self._db.close()
+
+
+_RESTORE: Final = "The file is damaged: restore it, or move it away and start with an empty log"
+
+
+def _advice(error: sqlite3.Error) -> str:
+    text = str(error)
+    if "locked" in text:
+        return "Another process has this log open: stop it, or choose another data folder"
+    if "full" in text or "I/O" in text:
+        return "Make room on the disk; nothing was written"
+    if "unable to open" in text or "readonly" in text:
+        return "The data folder must exist and be writable"
+    return _RESTORE
