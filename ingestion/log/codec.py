@@ -32,6 +32,9 @@ SCHEMA: Final = 1
 # Below this a JSON number read as a float gives back the exact scaled integer.
 _EXACT_FLOAT_BELOW: Final = float(2**51 // SCALE)
 
+# More digits than any amount has; a number with a huge exponent is refused before it is written out.
+_MOST_DIGITS: Final = 60
+
 _AMOUNTS = frozenset(
     (
         "open",
@@ -226,8 +229,8 @@ def _read(value: bytes, build: Callable[[dict[str, Any]], T]) -> T:
 
 def _scaled(number: Decimal | int) -> int:
     scaled = Decimal(number).scaleb(8)
-    if scaled != scaled.to_integral_value():
-        raise ValueError(f"more than eight decimals: {number}")
+    if scaled.adjusted() > _MOST_DIGITS or scaled != scaled.to_integral_value():
+        raise ValueError(f"no amount of at most eight decimals: {str(number)[:40]}")
     return int(scaled)
 
 

@@ -1,0 +1,344 @@
+"""State in, state and outputs out: closing, verdicts, late trades, restarts."""
+
+import gzip
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingestion.pipeline.coverage import fold_events
+from ingestion.pipeline.parse import parse_stream
+from ingestion.pipeline.process import (
+    STATE_VERSION,
+    Outputs,
+    SymbolProcessor,
+    SymbolState,
+    UnreadableState,
+    dump_state,
+    load_state,
+)
+from ingestion.pipeline.records import Hole, Kline, Trade, Unwatch, Want
+from ingestion.pipeline.verdict import compare
+from ingestion.pipeline.window import empty_candle, fold, roll_up
+from ingestion.tests.pipeline.factories import (
+    START,
+    candle_fields,
+    kline_of,
+    make_trade,
+    recorded,
+    recorded_fills,
+    recorded_hours,
+)
+from markets.types import DAY_MS, MINUTE_MS, Asset, Interval
+
+ASSET = Asset("BTC", "USDT")
+WANT = Want("BTCUSDT", 1, START, "start", START)
+
+
+class Run:
+    """A processor and everything that came out of it so far."""
+
+    def __init__(self, *records, symbol="BTCUSDT"):
+        self.out = Outputs()
+        self.processor = SymbolProcessor(SymbolState.new(symbol), ASSET, self.out)
+        self.take(*records)
+
+    def take(self, *records):
+        for index, record in enumerate(records):
+            self.processor.apply(index, record, b"bytes", "raw_trades/0/7")
+        return self
+
+    def restart(self):
+        """Go on from the stored state, as after a crash."""
+        state = load_state(dump_state(self.processor.state))
+        self.processor = SymbolProcessor(state, ASSET, self.out)
+
+    def states(self):
+        return [
+            (record.candle.open_time - START, record.state, record.reason, record.candle.revision)
+            for record in self.out.candles
+        ]
+
+
+def empty_kline(minute, event_ms):
+    candle = empty_candle("BTCUSDT", Interval.M1, START + minute * MINUTE_MS, 100)
+    return kline_of(candle, START + event_ms)
+
+
+def test_the_next_id_past_the_end_closes_the_minute():
+    run = Run(WANT, make_trade(1, 10), make_trade(2, 59_999), make_trade(3, 60_000))
+
+    assert run.states() == [(0, "closed", "closed", 2)]
+
+
+def test_an_open_gap_that_touches_the_minute_keeps_it_open_until_three_seconds_past_its_end():
+    run = Run(WANT, make_trade(1, 10), make_trade(3, 60_500))
+    assert run.states() == []
+
+    run.take(make_trade(4, 62_990, event_time=START + 62_999))
+    assert run.states() == []
+
+    run.take(make_trade(5, 63_000))
+    assert run.states() == [(0, "closed", "closed", 1)]
+    assert run.out.candles[0].missing == 1
+
+
+def test_a_closed_kline_closes_and_certifies_in_one_record():
+    trades = [make_trade(1, 10), make_trade(2, 20)]
+    kline = kline_of(fold(trades, Interval.M1)[0], START + 60_002)
+
+    run = Run(WANT, *trades, kline)
+
+    assert run.states() == [(0, "certified", "closed", 2)]
+    assert run.out.klines == [kline]
+
+
+def test_a_kline_ahead_of_its_trades_waits_for_its_last_fill():
+    trades = [make_trade(1, 10), make_trade(2, 20)]
+    kline = kline_of(fold(trades, Interval.M1)[0], START + 60_002)
+
+    run = Run(WANT, trades[0], kline)
+    assert run.states() == []
+
+    run.take(trades[1])
+    assert run.states() == [(0, "certified", "closed", 2)]
+
+
+def test_a_kline_after_the_close_brings_the_verdict():
+    trades = [make_trade(1, 10), make_trade(2, 60_001)]
+    kline = kline_of(fold(trades[:1], Interval.M1)[0], START + 60_050)
+
+    run = Run(WANT, *trades, kline)
+
+    assert run.states() == [(0, "closed", "closed", 1), (0, "certified", "verdict", 1)]
+
+
+def test_a_different_kline_disputes_and_names_the_difference():
+    trade = make_trade(1, 10)
+    kline = kline_of(fold([trade], Interval.M1)[0], START + 60_050, volume=7)
+
+    run = Run(WANT, trade, kline)
+
+    assert run.states() == [(0, "disputed", "closed", 1)]
+    assert run.out.candles[0].difference == {"volume": ["1.00000000", "0.00000007"]}
+
+
+def test_a_minute_without_trades_is_certified_empty_by_its_kline():
+    trade = make_trade(1, 10)
+    run = Run(WANT, trade, kline_of(fold([trade], Interval.M1)[0], START + 60_001))
+
+    run.take(empty_kline(1, 120_001))
+
+    assert run.states()[1:] == [(60_000, "certified", "closed", 0)]
+
+
+def test_an_empty_minute_is_flat_at_the_close_before():
+    run = Run(WANT, make_trade(1, 10, price=55), make_trade(2, 130_000))
+
+    empty = run.out.candles[1].candle
+
+    assert (empty.agg_trades, empty.open, empty.first_trade_id) == (0, 55 * 10**8, None)
+
+
+def test_a_minute_that_a_gap_touches_is_unknown_not_empty():
+    run = Run(WANT, make_trade(1, 10), make_trade(5, 190_000), make_trade(6, 250_000))
+
+    assert [minute for minute, *_ in run.states()] == [0, 180_000]
+
+
+def test_a_tail_that_the_kline_has_seen_and_we_have_not_is_told():
+    trades = [make_trade(1, 10), make_trade(2, 20)]
+    kline = kline_of(fold(trades, Interval.M1)[0], START + 60_002)
+
+    run = Run(WANT, trades[0], kline, empty_kline(1, 120_001))
+
+    assert (0, "closed", "closed", 1) in run.states()
+    behind = [event for event in run.out.coverage if event.kind == "tail_behind"]
+    assert [event.from_id for event in behind] == [2]
+
+
+def test_a_late_trade_changes_nothing_in_the_stream_and_its_kline_asks_for_a_rebuild():
+    run = Run(WANT, make_trade(1, 10), make_trade(3, 63_500), make_trade(2, 20))
+    kline = kline_of(fold([make_trade(1, 10)], Interval.M1)[0], START + 63_600)
+
+    run.take(kline)
+
+    assert run.states() == [(0, "closed", "closed", 1)]
+    assert [(e.trade.trade_id, e.late) for _, e in run.out.enriched] == [(1, False), (3, False), (2, True)]
+    assert [item.recheck for item in run.out.klines] == [True]
+
+
+def test_doubles_are_dropped_and_ids_before_coverage_are_dead_letters():
+    run = Run(WANT, make_trade(5, 10), make_trade(5, 10), make_trade(0, 10))
+
+    assert run.out.duplicates == 1
+    assert [(d.reason, d.frame, d.origin) for d in run.out.dead_letters] == [
+        ("before_coverage", b"bytes", "raw_trades/0/7")
+    ]
+
+
+def test_the_trade_before_the_first_minute_gives_its_price_and_no_candle():
+    run = Run(WANT, make_trade(2, 61_000), make_trade(1, -500, price=33, event_time=None))
+
+    assert [record.candle.open // 10**8 for record in run.out.candles] == [33]
+    assert [e.late for _, e in run.out.enriched] == [False, False]
+
+
+def test_the_clock_never_goes_back_and_moves_with_klines_alone():
+    running = msgspec.structs.replace(empty_kline(0, 2_000), closed=False)
+    run = Run(WANT, running, make_trade(1, 10))
+
+    assert run.processor.state.clock == START + 2_000
+    assert run.out.klines == []
+
+
+def test_live_tells_the_forming_minute_and_the_one_that_waits_to_close():
+    run = Run(WANT, make_trade(1, 10), make_trade(3, 60_500))
+
+    live = run.processor.live()
+
+    assert live.candle.open_time == START + 60_000
+    assert [candle.open_time for candle in live.pending] == [START]
+    assert (live.closed_to, live.last_trade_id) == (START, 3)
+
+
+def test_switched_off_the_last_minute_closes_as_partial():
+    run = Run(WANT, make_trade(1, 10), Unwatch("BTCUSDT", START + 30_000))
+
+    assert run.states() == [(0, "partial", "closed", 1)]
+    assert fold_events(run.out.coverage).segments[0].covered_to == START + 30_000
+
+
+def test_a_hole_is_no_gap_any_more_but_still_missing():
+    run = Run(WANT, make_trade(1, 10), make_trade(4, 20), Hole("BTCUSDT", 2, 3, "exchange", START))
+
+    coverage = fold_events(run.out.coverage)
+
+    assert coverage.gaps == ()
+    assert [(hole.from_id, hole.to_id) for hole in coverage.holes] == [(2, 3)]
+
+
+def test_history_wanted_later_is_late_and_leaves_the_live_minute_alone():
+    run = Run(WANT, make_trade(1, 10), make_trade(2, 20))
+    run.take(Want("BTCUSDT", -3 + 1, START - MINUTE_MS, "backfill", START + 30))
+
+    run.take(make_trade(0, -10_000, event_time=None), make_trade(3, 60_001))
+
+    assert [e.late for _, e in run.out.enriched] == [False, False, True, False]
+    assert run.states() == [(0, "closed", "closed", 2)]
+
+
+def test_a_state_of_another_version_is_refused():
+    state = msgspec.structs.replace(SymbolState.new("X"), version=STATE_VERSION + 1)
+
+    with pytest.raises(UnreadableState, match="version"):
+        load_state(dump_state(state))
+    with pytest.raises(UnreadableState):
+        load_state(b"\x00")
+
+
+@given(st.integers(0, 2**31), st.lists(st.integers(0, 60), max_size=12))
+def test_restarts_at_any_point_change_nothing(seed, cuts):
+    records = stream(seed)
+    straight = Run(*records)
+    broken = Run()
+    for place, record in enumerate(records):
+        if place in cuts:
+            broken.restart()
+        broken.take(record)
+
+    assert broken.out.candles == straight.out.candles
+    assert broken.out.coverage == straight.out.coverage
+    assert broken.processor.state == straight.processor.state
+
+
+def stream(seed):
+    """Sixty records: trades with gaps, doubles and disorder, klines, a hole."""
+    import random
+
+    rng = random.Random(seed)
+    records = [WANT]
+    for number in range(1, 60):
+        trade_id = max(1, number + rng.choice([0, 0, 0, 0, 1, 2, -1, -2]))
+        records.append(make_trade(trade_id, trade_id * 4_000, price=100 + trade_id % 7))
+    records.insert(30, Hole("BTCUSDT", 5, 9, "exchange", START))
+    return records
+
+
+@given(st.integers(0, 2**31))
+def test_closed_candles_are_the_fold_of_what_was_held_when_they_closed(seed):
+    run = Run(*stream(seed))
+
+    on_time = [e.trade for _, e in run.out.enriched if not e.late]
+    expected = {candle.open_time: candle for candle in fold(on_time, Interval.M1)}
+
+    for record in run.out.candles:
+        if record.candle.agg_trades:
+            assert record.candle == expected[record.candle.open_time]
+    opens = [record.candle.open_time for record in run.out.candles]
+    assert opens == sorted(set(opens))
+
+
+@pytest.mark.parametrize("day", ["2019-05-25", "2019-06-01"])
+def test_a_recorded_day_closes_1440_minutes_that_roll_up_to_the_exchanges_hours(day):
+    """Holds: 24 of 24 hours exact on 05-25; on 06-01 all but the three hours that lost ids touch."""
+    trades = sorted(recorded_fills(day), key=lambda trade: trade.trade_id)
+    midnight = Interval.D1.open_of(trades[0].trade_time)
+    run = Run(
+        Want("ADAUSDT", trades[0].trade_id, midnight, "start", midnight),
+        *trades,
+        Unwatch("ADAUSDT", midnight + DAY_MS + 5_000),
+        symbol="ADAUSDT",
+    )
+
+    minutes = [record.candle for record in run.out.candles]
+    hours = roll_up(minutes, Interval.H1)
+    equal = [
+        candle_fields(hour) == theirs
+        for hour, theirs in zip(hours, recorded_hours(day), strict=True)
+    ]
+
+    assert len(minutes) == 1440
+    assert equal.count(True) == {"2019-05-25": 24, "2019-06-01": 21}[day]
+
+
+def test_the_gaps_of_a_recorded_day_are_told_with_exact_ids():
+    trades = sorted(recorded_fills("2019-06-01"), key=lambda trade: trade.trade_id)
+
+    run = Run(*trades, symbol="ADAUSDT")
+
+    gaps = fold_events(run.out.coverage).gaps
+    assert [(gap.from_id, gap.to_id) for gap in gaps] == [
+        (14263906, 14263907),
+        (14270954, 14270976),
+        (14274041, 14274046),
+    ]
+
+
+def test_recorded_frames_close_as_the_exchanges_own_klines_do():
+    """Holds: running candles stepped from one kline frame to the next equal the frames, field by field."""
+    frames = []
+    with gzip.open(recorded("ws/BINANCE-ee25be.0.gz"), "rt") as lines:
+        for line in lines:
+            if '{"stream"' in line:
+                item = parse_stream(line.split(": ", 1)[1].strip(), 0, "binance")
+                if isinstance(item, Trade | Kline):
+                    frames.append(item)
+    compared = 0
+    for symbol in ("BTCUSDT", "ETHUSDT", "DOTUSDT"):
+        first = next(f for f in frames if isinstance(f, Trade) and f.symbol == symbol)
+        minute = Interval.M1.open_of(first.trade_time) + MINUTE_MS
+        held = [
+            f
+            for f in frames
+            if isinstance(f, Trade) and f.symbol == symbol and f.trade_time >= minute
+        ]
+        for kline in frames:
+            if isinstance(kline, Kline) and kline.symbol == symbol and kline.open_time == minute:
+                seen = [trade for trade in held if trade.last_id <= kline.last_fill_id]
+                # A frame may stand inside a trade of several fills: only whole trades can be compared.
+                if seen and seen[-1].last_id == kline.last_fill_id:
+                    assert compare(fold(seen, Interval.M1)[0], kline) == {}
+                    compared += 1
+    assert compared == 51
