@@ -22,7 +22,7 @@ from ingestion.log.topics import Topic
 FORMAT: Final = 1
 _APPLICATION_ID: Final = 0x534C4F47  # tells our file from any other SQLite database
 _EPOCH_FROM_MS: Final = 1_735_689_600_000  # 2025-01-01: epochs count minutes from here
-_LOCK_WAIT_S: Final = 2.0
+_LOCK_WAIT_S: Final = 1.0
 
 # synchronous=NORMAL: in WAL mode a commit is safe against the death of the process at any point
 # (SIGKILL, crash), because the operating system holds the pages; only loss of power may take the last
@@ -119,16 +119,23 @@ class LogFile:
     def __init__(self, path: Path, topics: Iterable[Topic], partitions: int, now_ms: int) -> None:
         self.path = path
         self.lock = threading.RLock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, timeout=_LOCK_WAIT_S
-        )
+        self._db = self._connect()
         try:
             self._prepare()
             self._add_topics(topics, partitions, now_ms)
         except BaseException:
             self._db.close()
             raise
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LogError(f"{self.path}: {error}. {_FOLDER}") from error
+        with self._explained():
+            return sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, timeout=_LOCK_WAIT_S
+            )
 
     def _prepare(self) -> None:
         with self._explained():
@@ -273,6 +280,7 @@ class LogFile:
             self._db.close()
 
 
+_FOLDER: Final = "The data folder must exist and be writable"
 _RESTORE: Final = "The file is damaged: restore it, or move it away and start with an empty log"
 
 
@@ -283,5 +291,5 @@ def _advice(error: sqlite3.Error) -> str:
     if "full" in text or "I/O" in text:
         return "Make room on the disk; nothing was written"
     if "unable to open" in text or "readonly" in text:
-        return "The data folder must exist and be writable"
+        return _FOLDER
     return _RESTORE

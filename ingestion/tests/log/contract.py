@@ -1,0 +1,507 @@
+"""What every adapter of the log port promises. Subclass ``LogContract`` and say how to open one.
+
+Nothing here knows how an adapter works inside.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import pytest
+
+from ingestion.log.port import (
+    Batch,
+    GroupBusy,
+    Log,
+    LogClosed,
+    LogError,
+    RangeGone,
+    Reader,
+    Record,
+    Stored,
+    TopicPartition,
+)
+from ingestion.log.topics import CANDLES_LIVE, ENRICHED_TRADES, GROUP_PROCESS, GROUP_SINK, RAW_TRADES
+from ingestion.tests.log.kills import Child
+
+RAW, OUT, LIVE = RAW_TRADES.name, ENRICHED_TRADES.name, CANDLES_LIVE.name
+RAW_0 = TopicPartition(RAW, 0)
+DAY_MS = 86_400_000
+# Of four. Fixed numbers: a change would send the records of one symbol to two partitions.
+KNOWN_PARTITIONS = {"BTCUSDT": 3, "ETHUSDT": 0, "SOLUSDT": 0, "ADAUSDT": 1, "BNBBTC": 2}
+SOON_S = 10.0  # how long a test waits for what must happen
+NOT_YET_S = 0.2  # how long it watches that something does not
+
+
+def record(number: int, key: str = "BTCUSDT") -> Record:
+    return Record(key, b"%d" % number)
+
+
+def records(numbers: Iterable[int], key: str = "BTCUSDT") -> list[Record]:
+    return [record(number, key) for number in numbers]
+
+
+def numbers(stored: Iterable[Stored]) -> list[int]:
+    return [int(item.value) for item in stored]
+
+
+def everything(log: Log, topic: str, partition: int = 0) -> list[int]:
+    start, end = log.start_offset(topic, partition), log.end_offset(topic, partition)
+    return numbers(log.read_range(topic, partition, start, end))
+
+
+def drain(poll: Callable[[int, float], Batch | Sequence[Stored]]) -> list[int]:
+    """All that a reader or tail gives until it has nothing more."""
+    found: list[int] = []
+    while True:
+        answer = poll(7, 0)
+        items = answer.records if isinstance(answer, Batch) else answer
+        if not items and not (isinstance(answer, Batch) and answer.assigned):
+            return found
+        found += numbers(items)
+
+
+def in_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    """Run ``work`` in a thread; its result or the LogError it raised lands in the list."""
+    results: list[object] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except LogError as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread, results
+
+
+class LogContract:
+    """The suite. ``open`` makes the log of this test, or reopens it after ``close``."""
+
+    def open(self, *, partitions: int = 1, max_backlog: int = 50_000) -> Log:
+        raise NotImplementedError
+
+    def let_retention_work(self, log: Log, passed_ms: int) -> None:
+        """Let the log's clock go on by ``passed_ms`` and take what retention may take."""
+        raise NotImplementedError
+
+    def child(self, task: str, kill_at: int | None = None) -> Child:
+        """Another process that opens the same log and works on it, see ``kills``."""
+        raise NotImplementedError
+
+    # Places inside an append or a commit at which an adapter's child can kill itself.
+    kill_points: Sequence[int] = ()
+
+    @pytest.fixture
+    def log(self) -> Iterator[Log]:
+        log = self.open()
+        yield log
+        log.close()
+
+    # --- append and read --------------------------------------------------------------------------
+
+    def test_records_come_back_in_order_with_key_value_schema_and_consecutive_offsets(self, log):
+        log.append(OUT, [Record("A", b"one", 3), Record("B", b"two")])
+        log.append(OUT, [Record("A", b"three")])
+
+        found = log.read_range(OUT, 0, 0, 3)
+
+        assert [(r.offset, r.key, r.value, r.schema) for r in found] == [
+            (0, "A", b"one", 3),
+            (1, "B", b"two", 1),
+            (2, "A", b"three", 1),
+        ]
+        assert {(r.topic, r.partition) for r in found} == {(OUT, 0)}
+        assert all(r.timestamp > 1_500_000_000_000 for r in found)
+
+    def test_a_range_is_cut_exactly_even_inside_a_batch(self, log):
+        log.append(OUT, records(range(10)))
+        log.append(OUT, records(range(10, 20)))
+
+        assert numbers(log.read_range(OUT, 0, 7, 13)) == [7, 8, 9, 10, 11, 12]
+        assert log.read_range(OUT, 0, 5, 5) == []
+        assert numbers(log.read_range(OUT, 0, 18, 99)) == [18, 19]
+
+    def test_an_empty_append_writes_nothing(self, log):
+        log.append(OUT, [])
+
+        assert log.end_offset(OUT, 0) == 0
+
+    def test_an_unknown_topic_is_an_error_that_names_it(self, log):
+        with pytest.raises(LogError, match="raw_tradse"):
+            log.append("raw_tradse", [record(1)])
+
+    def test_long_appends_and_what_is_no_longer_in_memory_read_the_same(self, log):
+        log.append(OUT, records(range(6_001)))
+        log.append(OUT, records(range(6_001, 9_000)))
+
+        assert everything(log, OUT) == list(range(9_000))
+
+    def test_everything_is_there_after_reopening(self):
+        log = self.open()
+        log.append(OUT, records(range(100)))
+        identity = log.topic_id(OUT), log.epoch(OUT)
+        log.close()
+
+        log = self.open()
+
+        assert everything(log, OUT) == list(range(100))
+        assert (log.topic_id(OUT), log.epoch(OUT)) == identity
+        assert log.epoch(OUT) >= 1
+        log.append(OUT, [record(100)])
+        assert log.end_offset(OUT, 0) == 101
+        log.close()
+
+    # --- partitions -------------------------------------------------------------------------------
+
+    def test_a_key_keeps_its_partition_and_its_order(self):
+        log = self.open(partitions=4)
+        keys = [f"S{n}USDT" for n in range(20)]
+        log.append(OUT, [record(n, keys[n % 20]) for n in range(200)])
+
+        assert log.partitions(OUT) == 4
+        used = {log.partition_of(OUT, key) for key in keys}
+        assert len(used) > 1
+        for partition in range(4):
+            found = log.read_range(OUT, partition, 0, log.end_offset(OUT, partition))
+            for key in {r.key for r in found}:
+                mine = [r for r in found if r.key == key]
+                assert log.partition_of(OUT, key) == partition
+                assert numbers(mine) == sorted(numbers(mine))
+                assert len(mine) == 10
+        log.close()
+
+    def test_the_partition_of_a_key_is_its_crc32_in_every_process(self):
+        log = self.open(partitions=4)
+
+        assert [log.partition_of(OUT, key) for key in KNOWN_PARTITIONS] == list(KNOWN_PARTITIONS.values())
+        log.close()
+
+    def test_the_number_of_partitions_is_fixed_when_the_topic_is_made(self):
+        self.open(partitions=3).close()
+
+        log = self.open(partitions=5)
+
+        assert log.partitions(OUT) == 3
+        log.close()
+
+    # --- readers and commits ----------------------------------------------------------------------
+
+    def test_the_first_poll_assigns_every_partition_with_its_state(self):
+        log = self.open(partitions=2)
+        reader = log.reader(GROUP_PROCESS, [RAW])
+        reader.poll(10, 0)
+        log.commit(reader, [], {0: {"A": b"a0", "B": b"b0"}, 1: {"C": b"c1"}}, {RAW_0: 0})
+        log.commit(reader, [], {0: {"A": b"a1", "B": None}}, {RAW_0: 0})
+        log.close()
+
+        log = self.open(partitions=2)
+        batch = log.reader(GROUP_PROCESS, [RAW]).poll(10, SOON_S)
+
+        assert batch.assigned == {TopicPartition(RAW, 0): {"A": b"a1"}, TopicPartition(RAW, 1): {"C": b"c1"}}
+        assert not batch.revoked
+        log.close()
+
+    def test_reading_goes_on_where_the_last_commit_left_off(self):
+        log = self.open()
+        log.append(RAW, records(range(30)))
+        reader = log.reader(GROUP_PROCESS, [RAW])
+        reader.poll(20, SOON_S)
+        log.commit(reader, [], {}, {RAW_0: 12})
+        assert log.position(GROUP_PROCESS, RAW, 0) == 12
+        log.close()
+
+        log = self.open()
+
+        assert log.position(GROUP_PROCESS, RAW, 0) == 12
+        assert drain(log.reader(GROUP_PROCESS, [RAW]).poll) == list(range(12, 30))
+        log.close()
+
+    def test_a_reader_does_not_get_again_what_it_polled_but_has_not_committed(self, log):
+        log.append(RAW, records(range(10)))
+        reader = log.reader(GROUP_PROCESS, [RAW])
+
+        assert numbers(reader.poll(4, SOON_S).records) == [0, 1, 2, 3]
+        assert numbers(reader.poll(99, SOON_S).records) == [4, 5, 6, 7, 8, 9]
+
+    def test_rewinding_goes_back_to_the_last_commit_and_assigns_again(self, log):
+        log.append(RAW, records(range(10)))
+        reader = log.reader(GROUP_PROCESS, [RAW])
+        reader.poll(4, SOON_S)
+        log.commit(reader, [], {0: {"k": b"committed"}}, {RAW_0: 4})
+        reader.poll(4, SOON_S)
+
+        log.rewind(reader)
+        batch = reader.poll(99, SOON_S)
+
+        assert batch.assigned == {RAW_0: {"k": b"committed"}}
+        assert numbers(batch.records) + drain(reader.poll) == list(range(4, 10))
+
+    def test_a_second_reader_of_a_group_is_refused_until_the_first_closes(self, log):
+        first = log.reader(GROUP_PROCESS, [RAW])
+        with pytest.raises(GroupBusy):
+            log.reader(GROUP_PROCESS, [RAW])
+        first.close()
+
+        log.reader(GROUP_PROCESS, [RAW]).poll(1, 0)
+
+        with pytest.raises(LogError):
+            log.commit(first, [(OUT, record(1))], {}, {})
+        assert log.end_offset(OUT, 0) == 0
+
+    def test_a_commit_shows_outputs_state_and_positions_together(self, log):
+        log.append(RAW, records(range(5)))
+        reader = log.reader(GROUP_PROCESS, [RAW])
+        reader.poll(5, SOON_S)
+
+        log.commit(reader, [(OUT, record(1)), (LIVE, record(2)), (OUT, record(3))], {0: {"k": b"v"}}, {RAW_0: 5})
+
+        assert everything(log, OUT) == [1, 3]
+        assert everything(log, LIVE) == [2]
+        assert log.position(GROUP_PROCESS, RAW, 0) == 5
+
+    def test_a_commit_that_fails_leaves_nothing(self, log):
+        reader = log.reader(GROUP_PROCESS, [RAW])
+        reader.poll(1, 0)
+
+        with pytest.raises(LogError):
+            log.commit(reader, [(OUT, record(1)), ("no_such_topic", record(2))], {0: {"k": b"v"}}, {RAW_0: 0})
+
+        log.rewind(reader)
+        assert reader.poll(1, 0).assigned == {RAW_0: {}}
+        assert log.end_offset(OUT, 0) == 0
+
+    def test_two_groups_read_on_their_own(self, log):
+        log.append(RAW, records(range(5)))
+        one, two = log.reader("one", [RAW]), log.reader("two", [RAW])
+
+        assert drain(one.poll) == drain(two.poll) == list(range(5))
+
+    # --- waking up --------------------------------------------------------------------------------
+
+    def test_a_waiting_reader_wakes_when_something_is_appended(self, log):
+        reader = log.reader(GROUP_PROCESS, [RAW])
+        reader.poll(1, 0)
+        thread, results = in_thread(lambda: numbers(reader.poll(10, SOON_S).records))
+
+        log.append(RAW, [record(7)])
+        thread.join(SOON_S / 2)
+
+        assert results == [[7]]
+
+    def test_a_poll_without_records_answers_empty_after_its_time(self, log):
+        reader = log.reader(GROUP_PROCESS, [RAW])
+        reader.poll(1, 0)
+
+        batch = reader.poll(10, 0.01)
+
+        assert (list(batch.records), dict(batch.assigned)) == ([], {})
+
+    def test_closing_a_reader_wakes_its_poll_with_nothing(self, log):
+        reader = log.reader(GROUP_PROCESS, [RAW])
+        reader.poll(1, 0)
+        thread, results = in_thread(lambda: list(reader.poll(10, SOON_S).records))
+
+        reader.close()
+        thread.join(SOON_S / 2)
+
+        assert results == [[]]
+
+    def test_closing_the_log_ends_every_wait(self):
+        log = self.open()
+        tail = log.tail({RAW_0: 0})
+        thread, results = in_thread(lambda: tail.poll(10, SOON_S))
+
+        log.close()
+        thread.join(SOON_S / 2)
+
+        assert not thread.is_alive()
+        assert results == [] or isinstance(results[0], LogClosed) or not results[0]
+
+    def test_many_threads_append_and_read_at_once_and_nothing_is_lost_or_doubled(self, log):
+        tail = log.tail({TopicPartition(OUT, 0): 0})
+        writers = [
+            in_thread(lambda n=n: [log.append(OUT, records(range(n, n + 5), f"K{n}")) for n in range(n, n + 200, 5)])
+            for n in range(0, 800, 200)
+        ]
+        found: list[Stored] = []
+        while len(found) < 800:
+            batch = tail.poll(100, SOON_S)
+            assert batch
+            found += batch
+        for thread, results in writers:
+            thread.join(SOON_S)
+            assert not isinstance(results[0], LogError)
+
+        assert [r.offset for r in found] == list(range(800))
+        assert sorted(numbers(found)) == list(range(800))
+
+    # --- tails ------------------------------------------------------------------------------------
+
+    def test_a_tail_reads_from_its_start_and_then_what_comes(self, log):
+        log.append(OUT, records(range(10)))
+        tail = log.tail({TopicPartition(OUT, 0): 6})
+
+        assert drain(tail.poll) == [6, 7, 8, 9]
+        log.append(OUT, [record(10)])
+        assert numbers(tail.poll(5, SOON_S)) == [10]
+
+    def test_a_tail_may_start_behind_the_end(self, log):
+        tail = log.tail({TopicPartition(OUT, 0): 2})
+
+        log.append(OUT, records(range(4)))
+
+        assert numbers(tail.poll(5, SOON_S)) == [2, 3]
+
+    # --- back-pressure ----------------------------------------------------------------------------
+
+    def _lagging(self) -> tuple[Log, Reader, threading.Thread, list[object]]:
+        log = self.open(max_backlog=10)
+        reader = log.reader(GROUP_PROCESS, [RAW])
+        reader.poll(1, 0)
+        log.append(RAW, records(range(11)))
+        thread, results = in_thread(lambda: log.append(RAW, [record(11)]))
+        thread.join(NOT_YET_S)
+        assert thread.is_alive(), "the append did not wait"
+        return log, reader, thread, results
+
+    def test_an_append_waits_while_the_processor_is_far_behind_and_goes_on_when_it_commits(self):
+        log, reader, thread, results = self._lagging()
+        reader.poll(5, SOON_S)
+
+        log.commit(reader, [], {}, {RAW_0: 1})
+        thread.join(SOON_S)
+
+        assert results == [None]
+        assert everything(log, RAW) == list(range(12))
+        log.close()
+
+    def test_commits_and_other_topics_never_wait(self):
+        log, reader, thread, _ = self._lagging()
+
+        log.append(OUT, [record(1)])
+        log.commit(reader, [(RAW, record(99))], {}, {})
+
+        assert everything(log, OUT) == [1]
+        assert everything(log, RAW) == [*range(11), 99]
+        assert thread.is_alive()
+        log.close()
+        thread.join(SOON_S)
+
+    def test_closing_the_log_ends_a_waiting_append_with_an_error_and_nothing_written(self):
+        log, _, thread, results = self._lagging()
+
+        log.close()
+        thread.join(SOON_S)
+
+        assert isinstance(results[0], LogClosed)
+        log = self.open()
+        assert everything(log, RAW) == list(range(11))
+        log.close()
+
+    # --- retention --------------------------------------------------------------------------------
+
+    def test_retention_takes_old_records_and_a_range_over_them_is_gone(self, log):
+        log.append(OUT, records(range(10)))
+        self.let_retention_work(log, 8 * DAY_MS)
+        log.append(OUT, records(range(10, 12)))
+        self.let_retention_work(log, 0)
+
+        assert log.start_offset(OUT, 0) == 10
+        assert everything(log, OUT) == [10, 11]
+        with pytest.raises(RangeGone) as caught:
+            log.read_range(OUT, 0, 3, 11)
+        assert caught.value.oldest == 10
+
+    def test_a_tail_from_before_what_is_kept_begins_at_the_oldest(self, log):
+        log.append(OUT, records(range(10)))
+        self.let_retention_work(log, 8 * DAY_MS)
+        log.append(OUT, records(range(10, 12)))
+
+        assert drain(log.tail({TopicPartition(OUT, 0): 0}).poll) == [10, 11]
+
+    def test_retention_never_takes_what_a_group_has_still_to_read(self, log):
+        for start in range(0, 30, 10):
+            log.append(RAW, records(range(start, start + 10)))
+            log.append(OUT, records(range(start, start + 10)))
+        reader = log.reader(GROUP_PROCESS, [RAW])
+        reader.poll(30, SOON_S)
+        log.commit(reader, [], {}, {RAW_0: 15})
+        log.report(GROUP_SINK, {TopicPartition(OUT, 0): 20})
+        assert log.position(GROUP_SINK, OUT, 0) == 20
+
+        self.let_retention_work(log, 8 * DAY_MS)
+
+        assert everything(log, RAW)[-15:] == list(range(15, 30))
+        assert everything(log, OUT)[-10:] == list(range(20, 30))
+        assert log.start_offset(OUT, 0) > 0
+
+    def test_offsets_go_on_after_retention_took_everything(self):
+        log = self.open()
+        log.append(OUT, records(range(10)))
+        self.let_retention_work(log, 8 * DAY_MS)
+        log.close()
+
+        log = self.open()
+
+        assert (log.start_offset(OUT, 0), log.end_offset(OUT, 0)) == (10, 10)
+        log.append(OUT, [record(10)])
+        assert [r.offset for r in log.read_range(OUT, 0, 10, 11)] == [10]
+        log.close()
+
+    def test_a_compacted_topic_keeps_the_newest_record_of_each_key(self, log):
+        log.append(LIVE, [record(1, "A"), record(2, "B"), record(3, "A")])
+        log.append(LIVE, [record(4, "C"), record(5, "A")])
+
+        self.let_retention_work(log, DAY_MS)
+
+        kept = log.tail({TopicPartition(LIVE, 0): 0}).poll(99, SOON_S)
+        newest = {r.key: int(r.value) for r in kept}
+        assert newest == {"A": 5, "B": 2, "C": 4}
+        assert [r.offset for r in kept] == sorted(r.offset for r in kept)
+        assert all(r.offset == int(r.value) - 1 for r in kept)
+
+    # --- kills ------------------------------------------------------------------------------------
+
+    def test_a_writer_killed_at_any_point_leaves_whole_appends_only(self):
+        self._kill_repeatedly("append", self._check_appends)
+
+    def test_a_processor_killed_at_any_point_writes_everything_exactly_once(self):
+        log = self.open()
+        log.append(RAW, records(range(200)))
+        log.close()
+
+        self._kill_repeatedly("process", self._check_process)
+
+        self.child("process-all").finish()
+        log = self.open()
+        assert everything(log, OUT) == list(range(200))
+        assert log.position(GROUP_PROCESS, RAW, 0) == 200
+        log.close()
+
+    def _kill_repeatedly(self, task: str, check: Callable[[Log, int], None]) -> None:
+        """Let children be killed at aimed points, then at moments that come as they may."""
+        acknowledged = 0
+        for point in self.kill_points:
+            acknowledged = max(acknowledged, self.child(task, kill_at=point).wait_for_its_death())
+            check(log := self.open(), acknowledged)
+            log.close()
+        for steps in (1, 2, 5):
+            acknowledged = max(acknowledged, self.child(task).kill_after(steps))
+            check(log := self.open(), acknowledged)
+            log.close()
+
+    def _check_appends(self, log: Log, acknowledged: int) -> None:
+        found = everything(log, OUT)
+        assert found == list(range(len(found)))
+        assert len(found) % 3 == 0, "half an append is there"
+        assert len(found) >= acknowledged, "an acknowledged append is lost"
+
+    def _check_process(self, log: Log, acknowledged: int) -> None:
+        position = log.position(GROUP_PROCESS, RAW, 0)
+        assert everything(log, OUT) == list(range(position))
+        assert position >= acknowledged
+        reader = log.reader(GROUP_PROCESS, [RAW])
+        state = reader.poll(1, 0).assigned[RAW_0]
+        assert int(state.get("BTCUSDT", b"0")) == position
+        reader.close()
