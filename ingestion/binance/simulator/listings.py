@@ -1,0 +1,59 @@
+"""The symbols of the made-up exchange."""
+
+from dataclasses import dataclass
+
+from ingestion.binance.simulator.rows import Spec
+from markets.types import to_scaled
+
+# 2024-01-01 UTC. Fixed, because ids are counted from here: another day would be another market.
+LISTED_AT = 1_704_067_200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How a symbol trades.
+
+    ``price``: around where it walks; ``rate``: aggregate trades per 1000 minutes; ``quantity``: a
+    usual one, in steps; ``wobble``: ticks by which trades stray from the walk; ``grain``: the walk
+    moves by whole multiples of so many ticks a minute, in as many stairs.
+    """
+
+    spec: Spec
+    price: int
+    rate: int
+    quantity: int
+    wobble: int
+    grain: int
+
+
+def _listing(pair: str, steps: str, price: str, rate: int, quantity: str, shape: str) -> Listing:
+    base, quote = pair.split("/")
+    tick, step = (to_scaled(text) for text in steps.split())
+    wobble, grain = (int(text) for text in shape.split())
+    return Listing(
+        spec=Spec(base + quote, base, quote, tick, step),
+        price=to_scaled(price),
+        rate=rate,
+        quantity=to_scaled(quantity) // step,
+        wobble=wobble,
+        grain=grain,
+    )
+
+
+# BTC, ETH and SOL together: four trades a second on average. ETHBTC and XMRBTC: quote amounts that
+# need cutting down. PEPE: quantities of 1e10 with eight decimals. XMRBTC: silent for many minutes.
+LISTINGS = (
+    _listing("BTC/USDT", "0.01 0.00001", "96000", 120_000, "0.012", "900 8"),
+    _listing("ETH/USDT", "0.01 0.0001", "3400", 72_000, "0.3", "60 8"),
+    _listing("SOL/USDT", "0.01 0.001", "190", 48_000, "6", "4 2"),
+    _listing("BNB/USDT", "0.01 0.001", "650", 20_000, "0.8", "12 4"),
+    _listing("XRP/USDT", "0.0001 0.1", "2.3", 25_000, "400", "6 2"),
+    _listing("DOGE/USDT", "0.00001 1", "0.31", 15_000, "3000", "7 2"),
+    _listing("ADA/USDT", "0.0001 0.1", "0.85", 10_000, "500", "2 1"),
+    _listing("LTC/USDT", "0.01 0.001", "104", 4_000, "2", "3 1"),
+    _listing("LINK/USDT", "0.01 0.01", "21", 3_000, "30", "1 1"),
+    _listing("DOT/USDT", "0.001 0.01", "6.8", 700, "60", "2 1"),
+    _listing("PEPE/USDT", "0.00000001 0.00000001", "0.00001834", 5_000, "1000000000", "1 1"),
+    _listing("ETH/BTC", "0.00001 0.0001", "0.0354", 6_000, "0.4", "1 1"),
+    _listing("XMR/BTC", "0.000001 0.001", "0.00212", 60, "1.5", "1 1"),
+)
