@@ -9,6 +9,7 @@ from clickhouse_connect.driver.client import Client
 
 from analytics.clickhouse.client import client, close_clients
 from analytics.clickhouse.migrate import migrate
+from ingestion.log.sqlite import SqliteLog
 
 TABLES = (
     "trades_enriched",
@@ -38,3 +39,11 @@ def clickhouse(clickhouse_dir: Path, settings: Any) -> Client:
     for table in TABLES:
         opened.command(f"TRUNCATE TABLE {table}")
     return opened
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[SqliteLog]:
+    """An empty durable log of one partition a topic."""
+    opened = SqliteLog(tmp_path / "log.db")
+    yield opened
+    opened.close()

@@ -1,0 +1,63 @@
+"""Which buckets a batch of records makes dirty: pure, from the records alone."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from ingestion.pipeline.records import CandleRecord, CoverageEvent, CoverageKind, Enriched, Kline
+from markets.types import MINUTE_MS, Interval
+
+# The intervals that are kept rolled up; every other one is merged from 1m on read.
+CACHED = (Interval.H1, Interval.D1)
+_SETTLES = (CoverageKind.GAP_CLOSED, CoverageKind.HOLE)
+
+
+class Mark(NamedTuple):
+    """A bucket that must be made again."""
+
+    symbol: str
+    interval: str
+    open_time: int
+
+
+def of_trades(records: Iterable[Enriched]) -> Iterator[Mark]:
+    """The minutes of the trades that came after their minute had closed."""
+    for record in records:
+        if record.late:
+            yield _minute(record.trade.symbol, record.trade.trade_time)
+
+
+def of_coverage(events: Iterable[CoverageEvent]) -> Iterator[Mark]:
+    """Every minute of the spans that are settled now: filled, or known to be a hole.
+
+    Lazy: a span of history may hold a year of minutes.
+    """
+    for event in events:
+        end = event.to_time if event.to_time is not None else event.from_time
+        if event.kind not in _SETTLES or end is None:
+            continue
+        # Without a trade held below, the span begins where its end is: it is bounded by one bucket.
+        start = end if event.from_time is None else event.from_time
+        for open_time in range(Interval.M1.open_of(start), end + 1, MINUTE_MS):
+            yield Mark(event.symbol, Interval.M1, open_time)
+
+
+def of_klines(klines: Iterable[Kline]) -> Iterator[Mark]:
+    """The buckets whose closed kline the processor could not compare itself."""
+    for kline in klines:
+        if kline.recheck and kline.interval == Interval.M1:
+            yield _minute(kline.symbol, kline.open_time)
+
+
+def parents(records: Iterable[CandleRecord], newest: Mapping[str, int]) -> Iterator[Mark]:
+    """The closed hours and days above the minutes. ``newest``: the newest closed minute of each symbol."""
+    for record in records:
+        candle = record.candle
+        closed_to = newest.get(candle.symbol, candle.open_time) + MINUTE_MS
+        for interval in CACHED:
+            open_time = interval.open_of(candle.open_time)
+            if interval.next_open(open_time) <= closed_to:
+                yield Mark(candle.symbol, interval, open_time)
+
+
+def _minute(symbol: str, time_ms: int) -> Mark:
+    return Mark(symbol, Interval.M1, Interval.M1.open_of(time_ms))
