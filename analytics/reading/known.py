@@ -114,7 +114,7 @@ def join(parts: Iterable[KnownCandle], interval: Interval) -> list[KnownCandle]:
     for part in sorted(parts, key=lambda item: item.open_time):
         open_time = interval.open_of(part.open_time)
         so_far = joined.get(open_time)
-        joined[open_time] = _lift(part, open_time, interval) if so_far is None else _merge(so_far, part)
+        joined[open_time] = _lift(part, open_time, interval) if so_far is None else merge_known(so_far, part)
     return [joined[open_time] for open_time in sorted(joined)]
 
 
@@ -126,7 +126,8 @@ def _lift(part: KnownCandle, open_time: int, interval: Interval) -> KnownCandle:
     return msgspec.structs.replace(part, candle=candle, close_time=None, difference=None)
 
 
-def _merge(left: KnownCandle, right: KnownCandle) -> KnownCandle:
+def merge_known(left: KnownCandle, right: KnownCandle) -> KnownCandle:
+    """Both together, under the left one's open time and interval; they share no minute."""
     times = [known.known_at for known in (left, right) if known.known_at is not None]
     return KnownCandle(
         merge(left.candle, right.candle),

@@ -193,18 +193,28 @@ class LiveView:
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """All that one answer takes from the view, read once and before the tables."""
+    """All that one answer takes from the view, read once and before the tables.
+
+    ``seq`` and ``trades_seq``: tables and snapshot together hold all of the symbol's candle records (trades)
+    before it.
+    """
 
     symbol: str
     clock: Clock | None
     live: Live | None
     coverage: SymbolCoverage
     seq: int
+    trades_seq: int
     unsunk: tuple[CandleRecord, ...] = ()
+    unsunk_trades: tuple[Enriched, ...] = ()
 
 
 def snapshot(view: LiveView, symbol: str) -> Snapshot:
-    """What the view holds of a symbol now. ``seq`` is read first, so that it is never ahead of the rest."""
+    """What the view holds of a symbol now. The sequence numbers are read first: they are never ahead of the rest."""
     seq = view.seq(topics.CANDLES_1M.name, symbol)
+    trades_seq = view.seq(topics.ENRICHED_TRADES.name, symbol)
     unsunk = tuple(record for _, record in view.unsunk_candles(symbol))
-    return Snapshot(symbol, view.clock(symbol), view.live(symbol), view.coverage(symbol), seq, unsunk)
+    trades = tuple(record for _, record in view.unsunk_trades(symbol))
+    return Snapshot(
+        symbol, view.clock(symbol), view.live(symbol), view.coverage(symbol), seq, trades_seq, unsunk, trades
+    )

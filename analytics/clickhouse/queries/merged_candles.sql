@@ -18,7 +18,7 @@ WITH
           AND symbol = {symbol:String}
           AND open_time >= fromUnixTimestamp64Milli({start:Int64})
           AND open_time < fromUnixTimestamp64Milli({end:Int64})
-          AND has({minutes:Array(Int64)}, minute) = {inside:UInt8}
+          AND has({minutes:Array(Int64)}, minute) = {inside:Bool}
     ),
     verdicts AS
     (
@@ -55,6 +55,6 @@ SELECT
 FROM minutes
 LEFT JOIN verdicts ON minutes.minute = verdicts.minute AND minutes.revision = verdicts.revision
 GROUP BY bucket
-HAVING {with_empty:UInt8} OR agg_trades > 0 OR has({keep:Array(Int64)}, bucket)
-ORDER BY if({newest:UInt8}, -bucket, bucket)
+HAVING {with_empty:Bool} OR agg_trades > 0 OR has({keep:Array(Int64)}, bucket)
+ORDER BY if({newest:Bool}, -bucket, bucket)
 LIMIT {limit:UInt32}

@@ -1,0 +1,137 @@
+"""A page of candles of any interval, for REST and for the snapshots of the sockets."""
+
+import msgspec
+
+from analytics.reading import minutes, seconds
+from analytics.reading.known import CandleView, KnownCandle, candle_json, derive, fill_prices
+from analytics.reading.minutes import FOREVER, Span, Wish
+from analytics.reading.tail import get_tail
+from analytics.reading.view import Clock, LiveView, Snapshot, snapshot
+from markets.types import Interval
+
+__all__ = ["CandlePage", "CandleView", "candle_json", "read_candles"]
+
+
+class CandlePage(msgspec.Struct, frozen=True):
+    """Candles in ascending order, and where they stand.
+
+    ``seq``: everything newer than these rows is in the log from there on. ``place``: the first open time that
+    the reader does not have for good (never past a forming candle). ``more``: there are further rows now.
+    ``span``: the range that the answer speaks of. ``clock``: None while the symbol has no data at all.
+    """
+
+    candles: list[CandleView]
+    seq: int
+    place: int
+    more: bool
+    span: Span
+    clock: Clock | None
+    snapshot: Snapshot
+
+
+def read_candles(
+    symbol: str,
+    interval: Interval,
+    *,
+    start: int | None = None,
+    end: int | None = None,
+    limit: int = 500,
+    forming: bool = False,
+    with_empty: bool = True,
+    view: LiveView | None = None,
+) -> CandlePage:
+    """The first ``limit`` candles with ``start <= open_time < end``; without ``start`` the last ones before ``end``.
+
+    Times in epoch ms; an ``end`` after the symbol's now is now. Closed candles, and with ``forming`` also the
+    running one. ``with_empty``: buckets without trades are flat candles, else they are left out.
+    """
+    known = snapshot(get_tail().view if view is None else view, symbol)
+    interval = Interval(interval)
+    clock = minutes.clock_of(known)
+    if clock is None:
+        return _nothing(known, start, end)
+    last = FOREVER if end is None else end
+    wish = Wish(
+        interval,
+        Span(start or 0, min(last, _readable_to(known, clock, interval, forming=forming))),
+        limit + 1,
+        newest=start is None,
+        forming=forming,
+        with_empty=with_empty,
+    )
+    found = _found(known, clock, wish)
+    more = len(found) > limit
+    rows = found[-limit:] if wish.newest else found[:limit]
+    views = _views(known, clock, rows)
+    return CandlePage(
+        views,
+        known.seq,
+        _place(rows, _readable_to(known, clock, interval, forming=False), start, end),
+        more and not wish.newest,
+        _span(rows, wish, start, end, clock),
+        clock,
+        known,
+    )
+
+
+def _found(known: Snapshot, clock: Clock, wish: Wish) -> list[KnownCandle]:
+    if wish.span.start >= wish.span.end:
+        return []
+    if wish.interval is Interval.S1:
+        return seconds.wished(known, clock, wish)
+    return minutes.wished(known, wish)
+
+
+def _readable_to(known: Snapshot, clock: Clock, interval: Interval, *, forming: bool) -> int:
+    """The end of the open times that can be answered: now, or the first bucket that is not closed."""
+    if forming:
+        return clock.feed_time + 1
+    if interval is Interval.S1:
+        return seconds.closed_to(known, clock)
+    return interval.open_of(clock.closed_to)
+
+
+def _views(known: Snapshot, clock: Clock, rows: list[KnownCandle]) -> list[CandleView]:
+    if not rows:
+        return []
+    interval = Interval(rows[0].candle.interval)
+    reach = Span(rows[0].open_time, rows[-1].open_time + 1)
+    odd = minutes.odd_close_times(known.symbol, interval, reach)
+    views = []
+    for row in fill_prices(rows, _close_before(known, rows[0])):
+        timed = row if row.open_time not in odd else msgspec.structs.replace(row, close_time=odd[row.open_time])
+        view = derive(timed, known.coverage, clock)
+        if view is not None:
+            views.append(view)
+    return views
+
+
+def _close_before(known: Snapshot, first: KnownCandle) -> int | None:
+    if first.candle.agg_trades:
+        return None
+    if first.candle.interval == Interval.S1:
+        return seconds.close_before(known, first.open_time)
+    return minutes.close_before(known, first.open_time)
+
+
+def _place(rows: list[KnownCandle], closed_to: int, start: int | None, end: int | None) -> int:
+    """After the last row, but not past the running bucket: the reader will want it again when it has closed."""
+    if rows:
+        after = Interval(rows[-1].candle.interval).next_open(rows[-1].open_time)
+        return min(after, max(closed_to, rows[0].open_time))
+    if start is not None:
+        return start
+    return end or 0
+
+
+def _span(rows: list[KnownCandle], wish: Wish, start: int | None, end: int | None, clock: Clock) -> Span:
+    """The range asked for; an open side reaches as far as the rows can."""
+    to = min(wish.span.end if end is None else end, clock.feed_time)
+    first = rows[0].open_time if rows else to
+    start = first if start is None else start
+    return Span(start, max(to, start))
+
+
+def _nothing(known: Snapshot, start: int | None, end: int | None) -> CandlePage:
+    place = start if start is not None else end or 0
+    return CandlePage([], known.seq, place, False, Span(place, place), None, known)
