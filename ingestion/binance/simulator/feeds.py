@@ -10,7 +10,7 @@ from ingestion.binance.simulator.calendar import KlineCalendar, Push, Stream
 from ingestion.binance.simulator.faults import FaultPlan, Shaper
 from ingestion.binance.simulator.rows import Row
 
-# A kline frame is not pushed again more often than this in one turn: see Feed.horizon.
+# One turn sends at most so many trades of a symbol: a reader is never far behind the clock.
 _ROWS_A_TURN = 64
 
 
@@ -84,7 +84,6 @@ class Feed:
     def __init__(self, book: Book, from_ms: int) -> None:
         self.book = book
         self._place = book.place_due(from_ms)
-        self._from = from_ms
         self._shaper = Shaper(book.spec.symbol)
         self._klines: dict[str, KlineFeed] = {}
         self._encoders: dict[str, Callable[[Row], list[str]]] = {}

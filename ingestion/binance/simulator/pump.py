@@ -153,13 +153,10 @@ class Pump:
         return min(_LONGEST_SLEEP_S, max(0.001, self._pace.seconds_until(min(dues))))
 
     def _events(self, time_ms: int) -> list[Event]:
-        batches = [feed.until(time_ms, self._plan_of(symbol)) for symbol, feed in self._feeds.items()]
+        batches = [feed.until(time_ms, self.plan) for feed in self._feeds.values()]
         if len(batches) == 1:
             return batches[0]
         return sorted((event for batch in batches for event in batch), key=lambda event: event.due)
-
-    def _plan_of(self, symbol: str) -> FaultPlan:
-        return self.plan
 
     def _send(self, events: list[Event]) -> None:
         if self.plan.frozen:

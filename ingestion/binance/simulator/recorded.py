@@ -29,11 +29,12 @@ class RecordedBook(Book):
         # Plain lists: a quantity of a cheap coin can pass 64 bits when scaled.
         self._prices, self._qtys = list(columns[1]), list(columns[2])
         self._firsts, self._lasts = array("q", columns[3]), array("q", columns[4])
-        self._times, self._events = array("q", columns[5]), array("q", columns[6])
+        self._times: array[int] = array("q", columns[5])
+        self._events: array[int] = array("q", columns[6])
         self._makers = list(columns[7])
-        self._rising = array("q", accumulate(self._times, max))
+        self._rising: array[int] = array("q", accumulate(self._times, max))
         # Trades are sent in id order, so none is due before the one below it.
-        self._dues = array("q", accumulate(self._events, max))
+        self._dues: array[int] = array("q", accumulate(self._events, max))
 
     def __len__(self) -> int:
         return len(self._ids)

@@ -36,7 +36,7 @@ class Wire(WebSocketsSansIOProtocol):
         self._arrivals: deque[float] = deque(maxlen=MESSAGES_A_SECOND + 1)
         super().handle_connect(event)  # type: ignore[arg-type]
         if self.response.status_code == 101:
-            self.scope["extensions"][EXTENSION] = {"wire": self}  # type: ignore[index]
+            self.scope["extensions"][EXTENSION] = {"wire": self}
 
     def handle_text(self, event: Frame) -> None:
         if self._is_welcome():
@@ -94,4 +94,10 @@ class Wire(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
+        # Not close(): that would wait for a reader who has stopped reading.
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        # What is queued for a reader who is gone would hold the connection, and with it the replay.
+        self.transport.abort()

@@ -49,7 +49,8 @@ while it runs (http://127.0.0.1:9090 stands for the printed address):
 
 class Command(BaseCommand):
     help = "Serve Binance Spot's wire protocol on loopback, from made-up or recorded trades."
-    requires_system_checks: list[str] = []
+    # It needs no database and no other part of the project.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class = RawDescriptionHelpFormatter
