@@ -114,11 +114,14 @@ def encode_enriched(record: Enriched, trade_bytes: bytes) -> bytes:
     whole, part = divmod(record.notional, SCALE * SCALE)
     latency = "null" if record.latency_ms is None else record.latency_ms
     late = "true" if record.late else "false"
-    return trade_bytes[:-1] + (
-        f',"base":"{record.base}","quote":"{record.quote}","notional":{whole}.{part:016d},'
-        f'"side":"{record.side}","session":"{record.session}","latency_ms":{latency},'
-        f'"trade_day":"{record.trade_day}","known_at":{record.known_at},"late":{late}}}'
-    ).encode()
+    return (
+        trade_bytes[:-1]
+        + (
+            f',"base":"{record.base}","quote":"{record.quote}","notional":{whole}.{part:016d},'
+            f'"side":"{record.side}","session":"{record.session}","latency_ms":{latency},'
+            f'"trade_day":"{record.trade_day}","known_at":{record.known_at},"late":{late}}}'
+        ).encode()
+    )
 
 
 def _trade_of(wire: _TradeWire, value: bytes) -> Trade:

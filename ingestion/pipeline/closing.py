@@ -133,9 +133,7 @@ class Minutes(msgspec.Struct):
             candle = empty_candle(self.symbol, Interval.M1, open_time, self.last_close or 0)
         records.append(self._closed_record(candle, kline, holdings, clock))
 
-    def _closed_record(
-        self, candle: Candle, kline: Kline | None, holdings: Holdings, clock: int
-    ) -> CandleRecord:
+    def _closed_record(self, candle: Candle, kline: Kline | None, holdings: Holdings, clock: int) -> CandleRecord:
         state = self._state(candle, kline, holdings)
         if state in ("closed", "partial") and kline is None:
             self.awaiting[candle.open_time] = candle
@@ -193,18 +191,14 @@ class Minutes(msgspec.Struct):
     def _tail_behind(self, holdings: Holdings, kline: Kline, clock: int) -> CoverageEvent:
         segment = holdings.open_segment()
         hi, hi_time = (segment.hi, segment.hi_time) if segment else (-1, kline.open_time)
-        return CoverageEvent(
-            CoverageKind.TAIL_BEHIND, self.symbol, hi + 1, None, hi_time, None, "tail", clock
-        )
+        return CoverageEvent(CoverageKind.TAIL_BEHIND, self.symbol, hi + 1, None, hi_time, None, "tail", clock)
 
     def forming(self, clock: int) -> tuple[Candle | None, tuple[Candle, ...]]:
         """The candle of the clock's minute and those of earlier minutes that have not closed yet."""
         now = Interval.M1.open_of(clock)
         if self.closed_to is None or now < self.closed_to:
             return None, ()
-        earlier = tuple(
-            self.buckets[at].candle(self.symbol) for at in sorted(self.buckets) if at < now
-        )
+        earlier = tuple(self.buckets[at].candle(self.symbol) for at in sorted(self.buckets) if at < now)
         bucket = self.buckets.get(now)
         if bucket is not None:
             return bucket.candle(self.symbol), earlier

@@ -79,9 +79,7 @@ def apply_event(coverage: SymbolCoverage, event: CoverageEvent) -> SymbolCoverag
 def missing_ids(coverage: SymbolCoverage, from_ms: int, to_ms: int) -> int:
     """How many distinct ids of gaps and unproved holes may belong to ``[from_ms, to_ms)``."""
     return sum(
-        span.count
-        for span in (*coverage.gaps, *coverage.holes)
-        if not span.proved and span.touches(from_ms, to_ms)
+        span.count for span in (*coverage.gaps, *coverage.holes) if not span.proved and span.touches(from_ms, to_ms)
     )
 
 
@@ -152,8 +150,7 @@ def _with_hole(coverage: SymbolCoverage, event: CoverageEvent) -> SymbolCoverage
 
 def _with_proof(coverage: SymbolCoverage, event: CoverageEvent) -> SymbolCoverage:
     holes = tuple(
-        msgspec.structs.replace(hole, proved=True) if hole.from_id == event.from_id else hole
-        for hole in coverage.holes
+        msgspec.structs.replace(hole, proved=True) if hole.from_id == event.from_id else hole for hole in coverage.holes
     )
     return msgspec.structs.replace(coverage, holes=holes)
 
@@ -189,15 +186,11 @@ def _subtract(spans: tuple[Span, ...], part: Span) -> tuple[Span, ...]:
     for span in spans[place]:
         if span.from_id < part.from_id:
             left_over.append(
-                msgspec.structs.replace(
-                    span, to_id=part.from_id - 1, to_time=max(part.from_time, span.from_time)
-                )
+                msgspec.structs.replace(span, to_id=part.from_id - 1, to_time=max(part.from_time, span.from_time))
             )
         if span.to_id > part.to_id:
             left_over.append(
-                msgspec.structs.replace(
-                    span, from_id=part.to_id + 1, from_time=min(part.to_time, span.to_time)
-                )
+                msgspec.structs.replace(span, from_id=part.to_id + 1, from_time=min(part.to_time, span.to_time))
             )
     return (*spans[: place.start], *left_over, *spans[place.stop :])
 

@@ -120,9 +120,7 @@ class Holdings(msgspec.Struct):
         segment.hi, segment.hi_time, segment.hi_fill = trade_id, time, last_fill
         return events
 
-    def _new_segment(
-        self, trade_id: int, time: int, clock: int, events: list[CoverageEvent]
-    ) -> Segment:
+    def _new_segment(self, trade_id: int, time: int, clock: int, events: list[CoverageEvent]) -> Segment:
         covered_from = time if self.pending_from is None else self.pending_from
         self.pending_from = None
         segment = Segment(clock, trade_id, trade_id - 1, covered_from, -1, time, covered_from)
@@ -174,9 +172,7 @@ class Holdings(msgspec.Struct):
             return self._cover_earlier(segment, from_id, covered_from, cause, clock)
         return self._lower(segment, from_id, covered_from, cause, clock)
 
-    def _first_want(
-        self, from_id: int | None, covered_from: int, cause: str, clock: int
-    ) -> list[CoverageEvent]:
+    def _first_want(self, from_id: int | None, covered_from: int, cause: str, clock: int) -> list[CoverageEvent]:
         last = self.segments[-1] if self.segments else None
         if last is not None and from_id is not None and from_id <= last.hi + 1:
             # Switched on again and wanted back to where it ended: the old segment goes on.
@@ -185,9 +181,7 @@ class Holdings(msgspec.Struct):
         if from_id is None:
             self.pending_from = covered_from
             return []
-        segment = Segment(
-            self._unique_name(clock), from_id, from_id - 1, covered_from, -1, covered_from, covered_from
-        )
+        segment = Segment(self._unique_name(clock), from_id, from_id - 1, covered_from, -1, covered_from, covered_from)
         self.segments.append(segment)
         return [self._opened(segment, cause, clock)]
 
@@ -200,9 +194,7 @@ class Holdings(msgspec.Struct):
         segment.covered_from = covered_from
         return [self._opened(segment, cause, clock)]
 
-    def _lower(
-        self, segment: Segment, from_id: int, covered_from: int, cause: str, clock: int
-    ) -> list[CoverageEvent]:
+    def _lower(self, segment: Segment, from_id: int, covered_from: int, cause: str, clock: int) -> list[CoverageEvent]:
         joined = [other for other in self.segments[:-1] if other.hi >= from_id - 1]
         first = joined[0] if joined else None
         reached = joined[-1].hi + 1 if joined else from_id
@@ -288,9 +280,7 @@ class Holdings(msgspec.Struct):
         )
 
     def _event(self, kind: CoverageKind, gap: Gap, clock: int) -> CoverageEvent:
-        return CoverageEvent(
-            kind, self.symbol, gap.from_id, gap.to_id, gap.from_time, gap.to_time, gap.cause, clock
-        )
+        return CoverageEvent(kind, self.symbol, gap.from_id, gap.to_id, gap.from_time, gap.to_time, gap.cause, clock)
 
 
 _NOTHING: list[CoverageEvent] = []

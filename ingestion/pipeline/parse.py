@@ -162,9 +162,7 @@ def _kline(frame: _KlineFrame, source: str) -> Kline:
     )
 
 
-def _parse_unusual(
-    frame: bytes, ingest_ts: int, source: str, problem: str
-) -> Trade | Kline | Control | Rejected:
+def _parse_unusual(frame: bytes, ingest_ts: int, source: str, problem: str) -> Trade | Kline | Control | Rejected:
     """Control messages, wrappers in another field order, and everything that is broken."""
     try:
         message = msgspec.json.decode(frame)

@@ -112,16 +112,12 @@ class SymbolProcessor:
         """Cheap test before the closing rules are asked: nothing can close while the first open minute runs."""
         minutes = self.state.minutes
         closed_to = minutes.closed_to
-        return closed_to is not None and (
-            self.state.clock >= closed_to + 60_000 or closed_to in minutes.klines
-        )
+        return closed_to is not None and (self.state.clock >= closed_to + 60_000 or closed_to in minutes.klines)
 
     def _trade(self, index: int, trade: Trade, frame: bytes, origin: str) -> None:
         state = self.state
         clock = max(state.clock, trade.trade_time, trade.event_time or 0)
-        verdict, events = state.holdings.accept(
-            trade.trade_id, trade.trade_time, trade.last_id, clock
-        )
+        verdict, events = state.holdings.accept(trade.trade_id, trade.trade_time, trade.last_id, clock)
         if verdict is Verdict.DUPLICATE:
             self._out.duplicates += 1
             return
@@ -172,9 +168,7 @@ class SymbolProcessor:
         state.clock = max(state.clock, record.event_time)
         holdings = state.holdings
         if type(record) is Want:
-            self._tell(
-                holdings.want(record.from_id, record.covered_from, record.cause, state.clock)
-            )
+            self._tell(holdings.want(record.from_id, record.covered_from, record.cause, state.clock))
         elif type(record) is Hole:
             self._tell(holdings.declare_hole(record.from_id, record.to_id, record.cause, state.clock))
         else:
@@ -188,9 +182,7 @@ class SymbolProcessor:
         self._out.coverage += closed[1]
 
     def _dead(self, reason: Reason, detail: str, frame: bytes, origin: str) -> None:
-        self._out.dead_letters.append(
-            DeadLetter(reason, detail, origin, frame, self.state.clock, self.state.symbol)
-        )
+        self._out.dead_letters.append(DeadLetter(reason, detail, origin, frame, self.state.clock, self.state.symbol))
 
     def live(self) -> Live:
         """Where the symbol stands now: the record of ``candles_live`` of this commit."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from ingestion.log import open_log
 from ingestion.process.role import ProcessTrades
-from ingestion.roles import RoleCommand
+from ingestion.roles.command import RoleCommand
 from markets.selectors import assets
 
 

@@ -1,0 +1,170 @@
+"""Django's settings, from the environment (``streamloom.environment``) and nothing else."""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from streamloom.environment import Environment, read_environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environment: Environment = read_environment(BASE_DIR)
+
+# --- what every part of Streamloom reads ------------------------------------------------------------
+STREAMLOOM_MODE = environment.mode
+STREAMLOOM_DATA_DIR = environment.data_dir
+STREAMLOOM_SOURCE = environment.source
+STREAMLOOM_PARTITIONS = environment.partitions
+BINANCE_REST_URL = environment.rest_url
+BINANCE_WS_URL = environment.ws_url
+BINANCE_ARCHIVE_URL = environment.archive_url
+REPAIR_CONFIRM_S = environment.repair_confirm_s
+SINK_MAX_DELAY_S = environment.sink_max_delay_s
+SINK_MAX_ROWS = environment.sink_max_rows
+KAFKA_BROKERS = environment.kafka_brokers
+CLICKHOUSE_URL = environment.clickhouse_url
+REDIS_URL = environment.redis_url
+LOG_FORMAT = environment.log_format
+LOG_LEVEL = environment.log_level
+
+_EMBEDDED = STREAMLOOM_MODE == "embedded"
+
+
+def _secret_key() -> str:
+    """The given key; embedded, one of its own that is made once and kept beside the data."""
+    if environment.secret_key:
+        return environment.secret_key
+    path = STREAMLOOM_DATA_DIR / "secret_key"
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        STREAMLOOM_DATA_DIR.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(50))
+        return path.read_text()
+
+
+SECRET_KEY = _secret_key()
+DEBUG = environment.debug
+ALLOWED_HOSTS = environment.allowed_hosts
+
+# --- Django -------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "daphne",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "servestatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "markets",
+    "ingestion",
+    "analytics",
+    "streamloom",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "streamloom.urls"
+ASGI_APPLICATION = "streamloom.asgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+# Django's default would answer in Chicago time.
+TIME_ZONE = "UTC"
+
+_SQLITE: dict[str, Any] = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": STREAMLOOM_DATA_DIR / "streamloom.db",
+    "OPTIONS": {
+        "timeout": 20,
+        # Taking the write lock at once avoids "database is locked" when two threads upgrade their reads.
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    },
+    "TEST": {"NAME": None},
+}
+DATABASES = {"default": _SQLITE if environment.database is None else environment.database}
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = BASE_DIR / "var" / "static"
+# Straight from the folders: no collected copy can be out of date, and nothing must be collected first.
+SERVESTATIC_USE_FINDERS = True
+SERVESTATIC_AUTOREFRESH = False
+
+CACHES = {
+    "default": (
+        {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+        if _EMBEDDED
+        else {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    )
+}
+
+# --- REST ---------------------------------------------------------------------------------------------
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Streamloom",
+    "DESCRIPTION": "Market data that can prove itself.",
+    "VERSION": "0.1.0",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+# --- Celery: only the wake-up; the truth is in SinkPosition and Dirty -----------------------------------
+CELERY_BROKER_URL = "memory://" if _EMBEDDED else REDIS_URL
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
+    # The in-memory broker is polled: a fifth of a second is lost in the sink's own second.
+    {"polling_interval": 0.2}
+    if _EMBEDDED
+    else {
+        "visibility_timeout": 900,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+    }
+)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "UTC"
+
+UNFOLD = {"SITE_TITLE": "Streamloom", "SITE_HEADER": "Streamloom", "SITE_URL": "/", "SHOW_HISTORY": True}
