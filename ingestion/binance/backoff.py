@@ -48,7 +48,7 @@ class Budget:
 
     def wait_s(self, now: float) -> float:
         """Seconds from ``now`` until one more event is allowed; 0.0 when it is allowed now."""
-        while self._spent and now - self._spent[0] >= self.window_s:
+        while self._spent and self._spent[0] + self.window_s <= now:
             self._spent.popleft()
         if len(self._spent) < self.limit:
             return 0.0

@@ -79,7 +79,6 @@ class Lane:
         self._fruitless = 0
         self._newest = 0  # the newest feed time that any of its connections has brought
         self._opened = 0
-        self._frames_seen = 0
         self._moved_at = 0.0
         self._age_limit_s = 0.0
 
@@ -174,7 +173,7 @@ class Lane:
         self._watchdog.excuse(self._around.clock())
         spread = self._around.rng.uniform(0.97, 1.0)  # lanes that began together do not end together
         self._age_limit_s = self._around.limits.max_age_s * spread
-        self._frames_seen, self._moved_at = fresh.frames, self._around.clock()
+        self._moved_at = self._around.clock()
 
     async def _discard(self, fresh: Connection) -> None:
         log.warning("A replacement connection did not deliver; the old one stays", connection=fresh.name)
@@ -242,9 +241,8 @@ class Lane:
             return
         connection.carry(self.wanted)
         self._hear(connection)
-        if connection.frames != self._frames_seen or connection.is_held_up:
-            self._frames_seen, self._moved_at = connection.frames, now
         if connection.is_held_up:
+            self._moved_at = now
             self._watchdog.excuse(now)
         place = str(self.number)
         metrics.CONNECTION_AGE.labels(place).set(connection.age_s)
@@ -256,7 +254,9 @@ class Lane:
         connection.confirm(heard & connection.asked)
         self._watchdog.keep_only(self.wanted)
         self._watchdog.expect(connection.acked & self.wanted, now)
-        self._watchdog.hear(heard, now)
+        if heard:
+            self._moved_at = now
+            self._watchdog.hear(heard, now)
         reached = connection.session.clock()
         if reached is not None and reached > self._newest:
             # Only news counts: a server that replays the same past on every connection makes no progress.
@@ -288,9 +288,15 @@ class Lane:
         verdict = self._watchdog.judge(now)
         if verdict.resubscribe:
             metrics.RESUBSCRIBED.inc(len(verdict.resubscribe))
-            log.warning("Confirmed symbols are silent; subscribing them again", symbols=verdict.resubscribe)
+            log.warning("Confirmed symbols are silent; subscribing them again", symbols=_some(verdict.resubscribe))
             connection.subscribe_again(verdict.resubscribe)
         if verdict.reconnect_for:
-            log.warning("Symbols stay silent; reconnecting (halted or unknown?)", symbols=verdict.reconnect_for)
+            log.warning("Symbols stay silent; reconnecting (halted or unknown?)", symbols=_some(verdict.reconnect_for))
             return Cause.SILENT_SYMBOL
         return None
+
+
+def _some(symbols: tuple[str, ...]) -> str:
+    """A log line's worth of symbols."""
+    more = f" and {len(symbols) - 10} more" if len(symbols) > 10 else ""
+    return ", ".join(symbols[:10]) + more
