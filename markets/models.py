@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Symbol(models.Model):
-    """A pair of the exchange. Its steps and status are kept from ``exchangeInfo``; what is watched is the operator's choice."""
+    """A pair of the exchange, kept from ``exchangeInfo``. What of it is watched is the operator's choice."""
 
     symbol = models.CharField(max_length=40, unique=True)
     base = models.CharField(max_length=40)

@@ -99,13 +99,16 @@ def parse_stream(payload: bytes | str, ingest_ts: int, source: str) -> Trade | K
     """
     frame = payload.encode() if isinstance(payload, str) else payload
     try:
-        if frame.startswith(b'{"stream"'):
-            event = _combined_decoder.decode(frame).data
-        else:
-            event = _event_decoder.decode(frame)
+        event = _decode_event(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return _parse_unusual(frame, ingest_ts, source, str(error))
     return _from_event(event, frame, ingest_ts, source)
+
+
+def _decode_event(frame: bytes) -> _Event:
+    if frame.startswith(b'{"stream"'):
+        return _combined_decoder.decode(frame).data
+    return _event_decoder.decode(frame)
 
 
 def _from_event(event: _Event, frame: bytes, ingest_ts: int, source: str) -> Trade | Kline | Control | Rejected:

@@ -99,9 +99,9 @@ class SymbolProcessor:
 
     def apply(self, index: int, record: RawRecord, frame: bytes, origin: str) -> None:
         """Take one record; ``frame`` and ``origin`` are its bytes and its place, for the dead letters."""
-        if type(record) is Trade:
+        if isinstance(record, Trade):
             self._trade(index, record, frame, origin)
-        elif type(record) is Kline:
+        elif isinstance(record, Kline):
             self._kline(record)
         else:
             self._statement(record)
