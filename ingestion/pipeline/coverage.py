@@ -84,7 +84,7 @@ def missing_ids(coverage: SymbolCoverage, from_ms: int, to_ms: int) -> int:
 
 
 def is_covered(coverage: SymbolCoverage, from_ms: int, to_ms: int, feed_time: int) -> bool:
-    """True when one segment (or neighbouring ones) holds the whole of ``[from_ms, to_ms)``; the open one reaches to now."""
+    """True when segments without a gap between them hold all of ``[from_ms, to_ms)``; the open one reaches to now."""
     reached = from_ms
     for segment in coverage.segments:
         end = feed_time if segment.covered_to is None else segment.covered_to

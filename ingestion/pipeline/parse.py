@@ -107,8 +107,10 @@ def parse_stream(payload: bytes | str, ingest_ts: int, source: str) -> Trade | K
 
 def _decode_event(frame: bytes) -> _Event:
     if frame.startswith(b'{"stream"'):
-        return _combined_decoder.decode(frame).data
-    return _event_decoder.decode(frame)
+        combined: _Combined = _combined_decoder.decode(frame)
+        return combined.data
+    event: _Event = _event_decoder.decode(frame)
+    return event
 
 
 def _from_event(event: _Event, frame: bytes, ingest_ts: int, source: str) -> Trade | Kline | Control | Rejected:

@@ -51,7 +51,7 @@ class HeartbeatThread(threading.Thread):
         except DatabaseError as error:
             if not self._is_failing:
                 logger.warning(
-                    "heartbeat_failed", role=self._role.name, error=str(error), next_step="check the database"
+                    "heartbeat_failed", role=self._role.name, error=str(error), fix="check the database"
                 )
             self._is_failing = True
             connection.close()
