@@ -38,7 +38,7 @@ def of_coverage(events: Iterable[CoverageEvent]) -> Iterator[Mark]:
         # Without a trade held below, the span begins where its end is: it is bounded by one bucket.
         start = end if event.from_time is None else event.from_time
         for open_time in range(Interval.M1.open_of(start), end + 1, MINUTE_MS):
-            yield Mark(event.symbol, Interval.M1, open_time)
+            yield Mark(event.symbol, Interval.M1.value, open_time)
 
 
 def of_klines(klines: Iterable[Kline]) -> Iterator[Mark]:
@@ -56,8 +56,8 @@ def parents(records: Iterable[CandleRecord], newest: Mapping[str, int]) -> Itera
         for interval in CACHED:
             open_time = interval.open_of(candle.open_time)
             if interval.next_open(open_time) <= closed_to:
-                yield Mark(candle.symbol, interval, open_time)
+                yield Mark(candle.symbol, interval.value, open_time)
 
 
 def _minute(symbol: str, time_ms: int) -> Mark:
-    return Mark(symbol, Interval.M1, Interval.M1.open_of(time_ms))
+    return Mark(symbol, Interval.M1.value, Interval.M1.open_of(time_ms))

@@ -6,15 +6,13 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from analytics.reading.cursor import seq_of
 from analytics.sink import marks, rows
 from analytics.sink.marks import Mark
 from ingestion.log import codec, topics
 from ingestion.log.port import Stored
 from ingestion.pipeline.records import CandleReason, CandleRecord
 from markets.types import Interval
-
-# seq = epoch << 40 | offset: it orders the records of a topic through all its lives.
-_OFFSET_BITS = 40
 
 
 class Read(NamedTuple):
@@ -46,11 +44,6 @@ class Route:
     why_unfit: Callable[[Any], str | None]
     blocks: Callable[[Sequence[Read], int], Blocks]
     marks: Callable[[Sequence[Any]], Iterator[Mark]] = lambda records: iter(())
-
-
-def seq(epoch: int, offset: int) -> int:
-    """A record's place in its topic's order."""
-    return epoch << _OFFSET_BITS | offset
 
 
 def decode(route: Route, records: Sequence[Stored]) -> tuple[list[Read], list[Unread]]:
@@ -100,7 +93,7 @@ def _records(reads: Sequence[Read]) -> list[Any]:
 
 
 def _seqs(reads: Sequence[Read], epoch: int) -> list[int]:
-    return [seq(epoch, read.stored.offset) for read in reads]
+    return [seq_of(epoch, read.stored.offset) for read in reads]
 
 
 def _trade_blocks(reads: Sequence[Read], epoch: int) -> Blocks:

@@ -1,0 +1,199 @@
+"""One closed bucket, judged from what is known of it: a record to publish, or why there is none. Pure."""
+
+from collections.abc import Sequence
+from enum import Enum
+
+import msgspec
+
+from ingestion.pipeline.coverage import (
+    Span,
+    SymbolCoverage,
+    is_covered,
+    missing_ids,
+    overlaps_segment,
+)
+from ingestion.pipeline.records import Candle, CandleReason, CandleRecord, Kline, Trade
+from ingestion.pipeline.verdict import compare, state_of
+from ingestion.pipeline.window import empty_candle, fold
+from markets.types import Interval
+
+CERTIFIED = "certified"
+DISPUTED = "disputed"
+_VERDICTS = (CERTIFIED, DISPUTED)
+_BACKFILL = "backfill"
+
+
+class Version(msgspec.Struct, frozen=True):
+    """What was published of a bucket: its highest revision, and the newest verdict on that, if any."""
+
+    revision: int
+    verdict: str | None = None
+    difference: dict[str, list[str]] | None = None
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Where a symbol stands: its clock, what is closed, the newest trade held."""
+
+    feed_time: int
+    closed_to: int
+    newest_id: int | None = None
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """What is known of one closed minute.
+
+    ``trades`` are those held in the minute and its two neighbours, by id, invalid ids included;
+    ``previous_close`` is the flat price if it is empty.
+    """
+
+    symbol: str
+    open_time: int
+    trades: Sequence[Trade]
+    version: Version | None
+    kline: Kline | None
+    previous_close: int
+
+    @property
+    def end(self) -> int:
+        return Interval.M1.next_open(self.open_time)
+
+
+class No(Enum):
+    """Why nothing is published. ``WAIT``: look again later; the others settle the bucket until its next mark."""
+
+    WAIT = "wait"
+    UNKNOWN = "unknown"
+    NOTHING_NEW = "nothing_new"
+
+
+def waits_for_backfill(coverage: SymbolCoverage, open_time: int) -> bool:
+    """True while history is still being fetched for the minute."""
+    end = Interval.M1.next_open(open_time)
+    return any(gap.cause == _BACKFILL and gap.touches(open_time, end) for gap in coverage.gaps)
+
+
+def judge(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> CandleRecord | No:
+    """The record that says something new of the minute, or why there is none."""
+    if waits_for_backfill(coverage, bucket.open_time) or _misses_trades(bucket, coverage):
+        return No.WAIT
+    candle = _candle(bucket, coverage, standing)
+    if isinstance(candle, No):
+        return candle
+    if bucket.version is not None and candle.revision < bucket.version.revision:
+        # More trades were seen than are stored by now.
+        return No.WAIT
+    state = _state(bucket, candle, coverage, standing)
+    difference = (
+        compare(candle, bucket.kline) if bucket.kline is not None and state == DISPUTED else None
+    )
+    if not _is_new(bucket.version, candle, state, difference):
+        return No.NOTHING_NEW
+    return CandleRecord(
+        candle,
+        state,
+        _reason(bucket, candle, coverage),
+        standing.feed_time,
+        _missing(bucket, candle, state, coverage),
+        difference,
+    )
+
+
+def _candle(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> Candle | No:
+    inside = [trade for trade in bucket.trades if bucket.open_time <= trade.trade_time < bucket.end]
+    folded = fold(inside, Interval.M1)
+    if folded:
+        return folded[0]
+    spans = (*coverage.gaps, *coverage.holes)
+    if any(span.touches(bucket.open_time, bucket.end) for span in spans):
+        return No.UNKNOWN
+    if not is_covered(coverage, bucket.open_time, bucket.end, standing.feed_time):
+        return No.UNKNOWN
+    if bucket.kline is not None and bucket.kline.trades:
+        # Covered without a gap, yet the exchange counted trades: they are still to come.
+        return No.UNKNOWN
+    return empty_candle(bucket.symbol, Interval.M1, bucket.open_time, bucket.previous_close)
+
+
+def _state(
+    bucket: Bucket, candle: Candle, coverage: SymbolCoverage, standing: Standing
+) -> str:
+    covered = is_covered(coverage, bucket.open_time, bucket.end, standing.feed_time)
+    if bucket.kline is None:
+        return "closed" if covered else "partial"
+    touched = any(gap.touches(bucket.open_time, bucket.end) for gap in coverage.gaps)
+    return state_of(candle, bucket.kline, touched or _tail_is_open(candle, bucket.kline, standing), covered)
+
+
+def _tail_is_open(candle: Candle, kline: Kline, standing: Standing) -> bool:
+    """True when the exchange counted fills after our last trade, and no newer trade is held: no gap shows it yet."""
+    if candle.last_trade_id is None or candle.last_fill_id is None or standing.newest_id is None:
+        return False
+    return kline.last_fill_id > candle.last_fill_id and standing.newest_id <= candle.last_trade_id
+
+
+def _is_new(
+    version: Version | None, candle: Candle, state: str, difference: dict[str, list[str]] | None
+) -> bool:
+    if version is None or candle.revision > version.revision:
+        return True
+    return state in _VERDICTS and (version.verdict != state or version.difference != difference)
+
+
+def _reason(bucket: Bucket, candle: Candle, coverage: SymbolCoverage) -> CandleReason:
+    if bucket.version is None:
+        return CandleReason.BACKFILL
+    if candle.revision == bucket.version.revision:
+        return CandleReason.VERDICT
+    filled = (span for span in coverage.repaired if span.cause == _BACKFILL)
+    is_history = any(span.touches(bucket.open_time, bucket.end) for span in filled)
+    return CandleReason.BACKFILL if is_history else CandleReason.LATE
+
+
+def _missing(bucket: Bucket, candle: Candle, state: str, coverage: SymbolCoverage) -> int | None:
+    """Ids that may belong to the minute and are not held; never less than what its own ids prove."""
+    if state == CERTIFIED:
+        return 0
+    if not overlaps_segment(coverage, bucket.open_time, bucket.end):
+        return None
+    proved = 0
+    if candle.first_trade_id is not None and candle.last_trade_id is not None:
+        ids = range(candle.first_trade_id, candle.last_trade_id + 1)
+        proved = len(ids) - sum(trade.trade_id in ids for trade in bucket.trades)
+    return max(proved, missing_ids(coverage, bucket.open_time, bucket.end))
+
+
+# --- ids that are neither held nor accounted for -----------------------------------------------------
+
+
+def _misses_trades(bucket: Bucket, coverage: SymbolCoverage) -> bool:
+    """True when ids jump over the minute without a known gap or hole: their trades are not stored yet."""
+    trades = bucket.trades
+    return any(
+        after.trade_id > before.trade_id + 1
+        and min(before.trade_time, after.trade_time) < bucket.end
+        and max(before.trade_time, after.trade_time) >= bucket.open_time
+        and not _is_explained(coverage, before.trade_id + 1, after.trade_id - 1)
+        for before, after in zip(trades, trades[1:], strict=False)
+    )
+
+
+def _is_explained(coverage: SymbolCoverage, first: int, last: int) -> bool:
+    """True when the ids ``first..last`` are known to be missing, or a segment begins among them."""
+    if any(_begins(segment.from_id, first, last) for segment in coverage.segments):
+        return True
+    reached = first
+    for span in sorted((*coverage.gaps, *coverage.holes), key=_first_id):
+        if span.from_id > reached:
+            break
+        reached = max(reached, span.to_id + 1)
+        if reached > last:
+            return True
+    return False
+
+
+def _begins(from_id: int | None, first: int, last: int) -> bool:
+    return from_id is not None and first <= from_id <= last + 1
+
+
+def _first_id(span: Span) -> int:
+    return span.from_id

@@ -1,0 +1,135 @@
+"""What is stored of a symbol's minutes: the reads of a rebuild."""
+
+import json
+from collections.abc import Iterable
+from typing import Final
+
+from analytics.candles.judge import Standing, Version
+from analytics.clickhouse.client import client
+from analytics.clickhouse.sql import sql
+from analytics.reading.cursor import seq_of
+from ingestion.log import codec
+from ingestion.log.port import Log, RangeGone
+from ingestion.log.topics import CANDLES_1M, CANDLES_LIVE, COVERAGE
+from ingestion.pipeline.coverage import SymbolCoverage, fold_events
+from ingestion.pipeline.records import CoverageEvent, Kline, Live, Trade
+from markets.types import MINUTE_MS
+
+Positions = dict[tuple[str, int], int]
+
+_VERDICTS = ("certified", "disputed")
+_CHUNK: Final = 2_000
+# A symbol that did not move for so many commits of others is asked from the tables instead.
+_LOOK_BACK: Final = 20_000
+
+
+def standing(log: Log, symbol: str) -> Standing | None:
+    """Where the symbol stands by its newest live record, else by its newest stored minute; None without both."""
+    live = _newest_live(log, symbol)
+    if live is not None and live.closed_to is not None:
+        return Standing(live.feed_time, live.closed_to, live.last_trade_id)
+    answer = client().query(sql("newest_minutes"), parameters={"symbols": [symbol], "since": 0})
+    for _, newest in answer.result_rows:
+        return Standing(newest + MINUTE_MS, newest + MINUTE_MS)
+    return None
+
+
+def _newest_live(log: Log, symbol: str) -> Live | None:
+    topic = CANDLES_LIVE.name
+    partition = log.partition_of(topic, symbol)
+    end = log.end_offset(topic, partition)
+    oldest = max(log.start_offset(topic, partition), end - _LOOK_BACK)
+    while end > oldest:
+        start = max(oldest, end - _CHUNK)
+        try:
+            records = log.read_range(topic, partition, start, end)
+        except RangeGone:
+            return None
+        for stored in reversed(records):
+            if stored.key == symbol:
+                return codec.live(stored.value)
+        end = start
+    return None
+
+
+def coverage(log: Log, symbol: str, positions: Positions) -> SymbolCoverage:
+    """The coverage as of the sink's place: later changes are stored before their marks are."""
+    topic = COVERAGE.name
+    place = positions.get((topic, log.partition_of(topic, symbol)), 0)
+    answer = client().query(
+        sql("coverage_of_symbol"),
+        parameters={"symbol": symbol, "before": seq_of(log.epoch(topic), place)},
+    )
+    return fold_events(
+        CoverageEvent(kind, symbol, from_id, to_id, from_time, to_time, cause, known_at, segment)
+        for kind, from_id, to_id, from_time, to_time, cause, known_at, segment in answer.result_rows
+    )
+
+
+def trades(symbol: str, from_ms: int, to_ms: int) -> list[Trade]:
+    """All ids held in ``[from_ms, to_ms)``, invalid ones included, by id; without what came after the trade."""
+    rows = client().query(sql("held_trades"), parameters=_range(symbol, from_ms, to_ms)).result_rows
+    return [
+        Trade(symbol, trade_id, price, qty, first_id, last_id, time, bool(is_maker), "", 0)
+        for trade_id, price, qty, first_id, last_id, time, is_maker in rows
+    ]
+
+
+def versions(symbol: str, from_ms: int, to_ms: int) -> dict[int, Version]:
+    """What was published of each minute, by open time."""
+    rows = client().query(sql("published_versions"), parameters=_range(symbol, from_ms, to_ms)).result_rows
+    return newest_versions(
+        (open_time, Version(revision, *_verdict(state, json.loads(text) if text else None)))
+        for open_time, revision, state, text in rows
+    )
+
+
+def unstored_versions(log: Log, symbol: str, positions: Positions) -> list[tuple[int, Version]]:
+    """What was published of the symbol's minutes and is not stored yet, in order."""
+    topic = CANDLES_1M.name
+    partition = log.partition_of(topic, symbol)
+    place = positions.get((topic, partition), log.start_offset(topic, partition))
+    found = []
+    for stored in log.read_range(topic, partition, place, log.end_offset(topic, partition)):
+        if stored.key != symbol:
+            continue
+        record = codec.candle(stored.value)
+        version = Version(record.candle.revision, *_verdict(record.state, record.difference))
+        found.append((record.candle.open_time, version))
+    return found
+
+
+def newest_versions(found: Iterable[tuple[int, Version]]) -> dict[int, Version]:
+    """One version per minute from all of them in order: a higher revision counts, then a later verdict."""
+    newest: dict[int, Version] = {}
+    for open_time, version in found:
+        held = newest.get(open_time)
+        if held is None or version.revision > held.revision:
+            newest[open_time] = version
+        elif version.revision == held.revision and version.verdict is not None:
+            newest[open_time] = version
+    return newest
+
+
+def klines(symbol: str, from_ms: int, to_ms: int) -> dict[int, Kline]:
+    """The exchange's own closed minutes, by open time."""
+    rows = client().query(sql("minute_klines"), parameters=_range(symbol, from_ms, to_ms)).result_rows
+    return {row[0]: Kline(symbol, "1m", *row[:-2], True, *row[-2:]) for row in rows}
+
+
+def close_before(symbol: str, time_ms: int) -> int | None:
+    """The last price before a minute, by the candles; None when none is stored."""
+    parameters = {"symbol": symbol, "before": time_ms}
+    for _, _, price in client().query(sql("close_before"), parameters=parameters).result_rows:
+        return price
+    return None
+
+
+def _verdict(
+    state: str, difference: dict[str, list[str]] | None
+) -> tuple[str | None, dict[str, list[str]] | None]:
+    return (state, difference) if state in _VERDICTS else (None, None)
+
+
+def _range(symbol: str, from_ms: int, to_ms: int) -> dict[str, str | int]:
+    return {"symbol": symbol, "start": from_ms, "end": to_ms}

@@ -1,0 +1,13 @@
+-- A symbol's changes of what is held, in order, up to a place of the log.
+SELECT
+    kind,
+    from_id,
+    to_id,
+    toUnixTimestamp64Milli(from_time) AS from_ms,
+    toUnixTimestamp64Milli(to_time) AS to_ms,
+    cause,
+    toUnixTimestamp64Milli(known_at) AS known_ms,
+    segment
+FROM coverage_events FINAL
+WHERE symbol = {symbol:String} AND seq < {before:UInt64}
+ORDER BY seq
