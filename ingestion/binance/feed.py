@@ -101,6 +101,4 @@ class Feed:
             return ConnectionState(str(lane.number), len(lane.wanted), 0, (), 0.0, state)
         state = "waiting for the log" if connection.is_held_up else "open"
         acked = len(connection.acked)
-        return ConnectionState(
-            connection.name, len(lane.wanted), acked, tuple(lane.silent), connection.age_s, state
-        )
+        return ConnectionState(connection.name, len(lane.wanted), acked, tuple(lane.silent), connection.age_s, state)

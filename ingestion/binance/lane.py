@@ -5,6 +5,7 @@ read up to where the new one began, before the old one closes. So a planned chan
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import structlog
 
 from ingestion.binance import metrics
 from ingestion.binance.backoff import Backoff, Budget, attempt_budget
-from ingestion.binance.connection import Connection, ConnectFailed, Session
+from ingestion.binance.connection import ConnectFailed, Connection, Session
 from ingestion.binance.watchdog import FROZEN_AFTER_S, SILENT_AFTER_S, Watchdog, frozen_after_s
 
 log = structlog.get_logger(__name__)
@@ -161,10 +162,8 @@ class Lane:
 
     async def _pause(self, longest_s: float) -> None:
         """Wait a tick, or until something happens."""
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._nudge.wait(), min(longest_s, self._around.limits.tick_s))
-        except TimeoutError:
-            pass
         self._nudge.clear()
 
     def _install(self, fresh: Connection) -> None:

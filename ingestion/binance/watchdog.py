@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 FROZEN_AFTER_S = 15.0
 SILENT_AFTER_S = 30.0
-# A symbol that stays silent after all remedies (it is halted, or does not exist) is left in peace for longer and longer.
+# A symbol that stays silent after all remedies (halted, or unknown) is left in peace for longer and longer.
 PATIENCE_CAP_S = 3600.0
 # A server that has nothing more to say (a replay that ended) is asked less and less often.
 FROZEN_CAP_S = 600.0

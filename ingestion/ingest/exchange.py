@@ -10,8 +10,8 @@ from typing import Protocol, TypeVar
 import structlog
 
 from ingestion.binance.backoff import Backoff
-from ingestion.binance.metrics import EXCHANGE_QUESTIONS_FAILED
 from ingestion.binance.errors import ExchangeBusy, ExchangeError
+from ingestion.binance.metrics import EXCHANGE_QUESTIONS_FAILED
 from ingestion.pipeline.records import Trade
 
 log = structlog.get_logger(__name__)

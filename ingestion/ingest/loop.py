@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -86,26 +86,30 @@ class IngestLoop:
         self.snapshot = Snapshot()
 
     async def run(self) -> None:
-        with (
-            ThreadPoolExecutor(1, "ingest-log") as writing,
-            ThreadPoolExecutor(1, "ingest-watch-list") as listing,
-            ThreadPoolExecutor(REST_THREADS, "ingest-rest") as asking,
-        ):
-            covered = await asyncio.get_running_loop().run_in_executor(writing, read_covered, self._log)
-            self._writer = LogWriter(self._log, writing, rng=self._rng)
-            self._exchange = Exchange(self._rest, asking, rng=self._rng)
-            self._server_time = ServerTime(self._exchange)
-            write = asyncio.create_task(self._writer.run(), name="write")
-            try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(_raise_from(write))
-                    self._assemble(group, covered)
-                    group.create_task(self._feed.run(), name="feed")
-                    group.create_task(self._follow_watch_list(listing), name="watch list")
-                    group.create_task(self._tick(), name="tick")
-            finally:
-                await self._writer.drain(write)
-                asking.shutdown(wait=False, cancel_futures=True)
+        pools = [ThreadPoolExecutor(1, "ingest-log"), ThreadPoolExecutor(REST_THREADS, "ingest-rest")]
+        pools.append(ThreadPoolExecutor(1, "ingest-watch-list"))
+        try:
+            await self._run(*pools)
+        finally:
+            for pool in pools:
+                # Without waiting: an append may be held back until the log is closed, which comes after us.
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, writing: Executor, asking: Executor, listing: Executor) -> None:
+        covered = await asyncio.get_running_loop().run_in_executor(writing, read_covered, self._log)
+        self._writer = LogWriter(self._log, writing, rng=self._rng)
+        self._exchange = Exchange(self._rest, asking, rng=self._rng)
+        self._server_time = ServerTime(self._exchange)
+        write = asyncio.create_task(self._writer.run(), name="write")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_raise_from(write))
+                self._assemble(group, covered)
+                group.create_task(self._feed.run(), name="feed")
+                group.create_task(self._follow_watch_list(listing), name="watch list")
+                group.create_task(self._tick(), name="tick")
+        finally:
+            await self._writer.drain(write)
 
     def _assemble(self, group: asyncio.TaskGroup, covered: Mapping[str, Covered]) -> None:
         newest = NewestRow(self._exchange, self._server_time, self._writer, self._config.again_after_s)
@@ -126,7 +130,7 @@ class IngestLoop:
         self._seen[session] = 0
         return session
 
-    async def _follow_watch_list(self, executor: ThreadPoolExecutor) -> None:
+    async def _follow_watch_list(self, executor: Executor) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:

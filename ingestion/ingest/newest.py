@@ -32,7 +32,7 @@ class NewestRow:
     quiet_s: float = QUIET_S
 
     async def anchor(self, session: StreamSession, gate: Gate, started: asyncio.Event) -> None:
-        """Log the row now and once more later. ``started``: the symbol's ``want`` is in the log, nothing goes before it."""
+        """Log the row now and once more later, but nothing before ``started``: the symbol's ``want`` is in the log."""
         await started.wait()
         for wait_s in (0.0, self.again_after_s):
             await asyncio.sleep(wait_s)
@@ -53,8 +53,9 @@ class NewestRow:
     async def _read_up_to(self, session: StreamSession, moment: int) -> None:
         """Wait until the stream has come as far as the row, or has nothing more to say.
 
-        Against a replay at reading speed the row may be hours ahead of the frames that wait in our socket: logged at once
-        it would open a gap of all of them, and every one would arrive late. In a live market this takes a second or two.
+        Against a replay at reading speed the row may be hours ahead of the frames that wait in our socket: logged
+        at once it would open a gap of all of them, and every one would arrive late. In a live market this takes a
+        second or two.
         """
         connection, frames, moved_at = session.connection, -1, time.monotonic()
         while (session.clock() or 0) < moment:

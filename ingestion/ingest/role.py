@@ -2,9 +2,16 @@
 
 import asyncio
 import random
+from collections.abc import Mapping
 
-from ingestion.ingest.loop import IngestConfig, IngestLoop, Snapshot
+from django.conf import settings
+from django.db import close_old_connections
+
+from ingestion.binance.rest import BinanceRest
+from ingestion.ingest.loop import IngestConfig, IngestLoop, Snapshot, Watched
+from ingestion.log import open_log
 from ingestion.roles.role import Pulse, Role
+from markets import selectors
 
 TURN_S = 0.5
 
@@ -54,17 +61,17 @@ class IngestRole(Role):
 
 def build_role(history_ms: int = 0) -> IngestRole:
     """The role as the settings describe it. ``history_ms``: how far back every symbol is wanted."""
-    from django.conf import settings
-
-    from ingestion.binance.rest import BinanceRest
-    from ingestion.log import open_log
-    from markets import selectors
-
     config = IngestConfig(settings.BINANCE_WS_URL, settings.STREAMLOOM_SOURCE, history_ms)
     rest = BinanceRest(settings.BINANCE_REST_URL)
     # Only spreads waits: nothing that is stored depends on it.
     rng = random.Random()  # noqa: S311
-    return IngestRole(IngestLoop(config, open_log(), rest, selectors.watched, rng))
+    return IngestRole(IngestLoop(config, open_log(), rest, _read_watch_list, rng))
+
+
+def _read_watch_list() -> Mapping[str, Watched]:
+    # The thread lives long: a connection that the database has dropped meanwhile must not be used again.
+    close_old_connections()
+    return selectors.watched()
 
 
 def _status(snapshot: Snapshot) -> str:

@@ -5,6 +5,7 @@ skipped before we listened is missing by id, like any other gap. History never h
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -169,10 +170,8 @@ class Starts:
 
     async def _first_moment(self, gate: Gate) -> int:
         """The feed's time when the symbol's stream began: of its first frame, else of the exchange."""
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(gate.first.wait(), self._first_frame_s)
-        except TimeoutError:
-            pass
         if not gate.held:
             return await self._exchange.insist_on_time()
         first = gate.held[0]

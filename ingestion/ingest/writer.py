@@ -5,6 +5,7 @@ pressure arrives at the exchange's server: nothing is ever dropped here.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable
 from concurrent.futures import Executor
@@ -31,9 +32,7 @@ DRAIN_S = 10.0
 class LogWriter:
     """Takes records from the event loop; ``run`` until ``drain`` has returned."""
 
-    def __init__(
-        self, target: Log, executor: Executor, *, rng: random.Random, capacity: int = CAPACITY
-    ) -> None:
+    def __init__(self, target: Log, executor: Executor, *, rng: random.Random, capacity: int = CAPACITY) -> None:
         self._log, self._executor, self._rng = target, executor, rng
         self._capacity = capacity
         self._items: list[RawRecord] = []
@@ -94,10 +93,8 @@ class LogWriter:
         if len(self._items) >= BATCH_RECORDS or self._is_draining:
             return
         self._many.clear()
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._many.wait(), BATCH_AGE_S)
-        except TimeoutError:
-            pass
 
     async def _write_batch(self) -> None:
         items, letters = self._items[:APPEND_RECORDS], self._letters[:APPEND_RECORDS]

@@ -13,5 +13,7 @@ class Command(RoleCommand):
         "Follows the watch list of the admin within 5 s. Runs until SIGINT or SIGTERM, then writes what it holds."
     )
 
+    default_metrics_port = 2112
+
     def make_role(self, options: dict[str, Any]) -> IngestRole:
         return build_role()

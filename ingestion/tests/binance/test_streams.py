@@ -18,7 +18,14 @@ symbols = st.sets(st.integers(0, 60).map(lambda number: f"S{number}USDT"), max_s
 
 @pytest.mark.parametrize(
     ("symbol", "expected"),
-    [("BTCUSDT", True), ("1000PEPEUSDT", True), ("币安人生USDT", True), ("BTC/USDT", False), ("BTC@X", False), ("", False)],
+    [
+        ("BTCUSDT", True),
+        ("1000PEPEUSDT", True),
+        ("币安人生USDT", True),
+        ("BTC/USDT", False),
+        ("BTC@X", False),
+        ("", False),
+    ],
 )
 def test_only_names_that_make_a_stream_are_subscribed(symbol, expected):
     assert is_subscribable(symbol) is expected
