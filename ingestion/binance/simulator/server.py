@@ -257,6 +257,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     try:
         listener.bind((host, port))
+        # Now, so that whoever is told the address can connect: the server's loop may still be starting.
+        listener.listen(1024)
     except OSError:
         listener.close()
         raise
