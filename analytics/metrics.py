@@ -4,17 +4,13 @@ from prometheus_client import Counter, Gauge, Histogram
 
 SINK_RECORDS = Counter("streamloom_sink_records_total", "Records stored, by topic.", ["topic"])
 SINK_FAILURES = Counter("streamloom_sink_failures_total", "Loads that failed and are retried.", ["topic"])
-SINK_UNREADABLE = Counter(
-    "streamloom_sink_unreadable_total", "Records that went to dead_letters instead.", ["topic"]
-)
+SINK_UNREADABLE = Counter("streamloom_sink_unreadable_total", "Records that went to dead_letters instead.", ["topic"])
 SINK_RECORDS_GONE = Counter(
     "streamloom_sink_records_gone_total", "Records that retention took before they were stored.", ["topic"]
 )
 SINK_BACKLOG = Gauge("streamloom_sink_backlog", "Records not stored yet.", ["topic", "partition"])
 SINK_SECONDS = Histogram("streamloom_sink_load_seconds", "Time of one load, from lease to advance.", ["topic"])
-WAKE_FAILURES = Counter(
-    "streamloom_sink_wake_failures_total", "Wake-ups that the queue did not take; tried again."
-)
+WAKE_FAILURES = Counter("streamloom_sink_wake_failures_total", "Wake-ups that the queue did not take; tried again.")
 DIRTY_BUCKETS = Gauge("streamloom_dirty_buckets", "Buckets that wait for a rebuild or a roll-up.")
 REBUILT = Counter("streamloom_rebuilt_candles_total", "Candle records published by rebuilds.", ["reason"])
 ROLLED_UP = Counter("streamloom_rolled_up_candles_total", "Candles rolled up from 1m.", ["interval"])

@@ -22,11 +22,7 @@ class SinkPosition(models.Model):
     error = models.TextField(blank=True, default="")
 
     class Meta:
-        constraints = (
-            models.UniqueConstraint(
-                fields=("topic_id", "partition"), name="sink_position_of_partition"
-            ),
-        )
+        constraints = (models.UniqueConstraint(fields=("topic_id", "partition"), name="sink_position_of_partition"),)
 
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}] at {self.next_offset}"
@@ -51,9 +47,7 @@ class Dirty(models.Model):
     tries = models.PositiveIntegerField(default=0)
 
     class Meta:
-        constraints = (
-            models.UniqueConstraint(fields=("interval", "symbol", "open_time"), name="dirty_bucket"),
-        )
+        constraints = (models.UniqueConstraint(fields=("interval", "symbol", "open_time"), name="dirty_bucket"),)
         verbose_name_plural = "dirty buckets"
 
     def __str__(self) -> str:

@@ -83,9 +83,7 @@ def judge(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> Candl
         # More trades were seen than are stored by now.
         return No.WAIT
     state = _state(bucket, candle, coverage, standing)
-    difference = (
-        compare(candle, bucket.kline) if bucket.kline is not None and state == DISPUTED else None
-    )
+    difference = compare(candle, bucket.kline) if bucket.kline is not None and state == DISPUTED else None
     if not _is_new(bucket.version, candle, state, difference):
         return No.NOTHING_NEW
     return CandleRecord(
@@ -114,9 +112,7 @@ def _candle(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> Can
     return empty_candle(bucket.symbol, Interval.M1, bucket.open_time, bucket.previous_close)
 
 
-def _state(
-    bucket: Bucket, candle: Candle, coverage: SymbolCoverage, standing: Standing
-) -> str:
+def _state(bucket: Bucket, candle: Candle, coverage: SymbolCoverage, standing: Standing) -> str:
     covered = is_covered(coverage, bucket.open_time, bucket.end, standing.feed_time)
     if bucket.kline is None:
         return "closed" if covered else "partial"
@@ -131,9 +127,7 @@ def _tail_is_open(candle: Candle, kline: Kline, standing: Standing) -> bool:
     return kline.last_fill_id > candle.last_fill_id and standing.newest_id <= candle.last_trade_id
 
 
-def _is_new(
-    version: Version | None, candle: Candle, state: str, difference: dict[str, list[str]] | None
-) -> bool:
+def _is_new(version: Version | None, candle: Candle, state: str, difference: dict[str, list[str]] | None) -> bool:
     if version is None or candle.revision > version.revision:
         return True
     return state in _VERDICTS and (version.verdict != state or version.difference != difference)

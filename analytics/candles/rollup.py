@@ -1,7 +1,7 @@
 """Hours and days kept merged from their minutes: a cache, used only where it is current.
 
 A rolled-up row says nothing that its minutes do not say, and its revision shows when it is behind them. So it
-is inserted here and not sent through the log (docs/decisions/roll-ups-are-a-cache.md).
+is inserted here and not sent through the log (docs/decisions/0005-roll-ups-are-a-cache.md).
 """
 
 from collections.abc import Sequence

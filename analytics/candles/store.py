@@ -104,11 +104,20 @@ def newest_versions(found: Iterable[tuple[int, Version]]) -> dict[int, Version]:
     newest: dict[int, Version] = {}
     for open_time, version in found:
         held = newest.get(open_time)
-        if held is None or version.revision > held.revision:
-            newest[open_time] = version
-        elif version.revision == held.revision and version.verdict is not None:
+        if (
+            held is None
+            or version.revision > held.revision
+            or version.revision == held.revision
+            and version.verdict is not None
+        ):
             newest[open_time] = version
     return newest
+
+
+def _replaces(version: Version, held: Version) -> bool:
+    if version.revision != held.revision:
+        return version.revision > held.revision
+    return version.verdict is not None
 
 
 def klines(symbol: str, from_ms: int, to_ms: int) -> dict[int, Kline]:
@@ -125,9 +134,7 @@ def close_before(symbol: str, time_ms: int) -> int | None:
     return None
 
 
-def _verdict(
-    state: str, difference: dict[str, list[str]] | None
-) -> tuple[str | None, dict[str, list[str]] | None]:
+def _verdict(state: str, difference: dict[str, list[str]] | None) -> tuple[str | None, dict[str, list[str]] | None]:
     return (state, difference) if state in _VERDICTS else (None, None)
 
 

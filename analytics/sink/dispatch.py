@@ -93,11 +93,13 @@ class DispatchSink(Role):
         *,
         wakes: Wakes | None = None,
         now: Callable[[], float] = time.monotonic,
+        look_s: float = _LOOK_S,
     ) -> None:
         self._log = log
         self._policy = policy
         self._wakes = wakes or Wakes()
         self._now = now
+        self._look_s = look_s
         self._stop = threading.Event()
         self._places: dict[TopicPartition, Watched] = {}
         self._refreshed_at = float("-inf")
@@ -118,7 +120,7 @@ class DispatchSink(Role):
             self._trouble = ""
         except (DatabaseError, QueueError, OSError) as error:
             self._stumble(error)
-        self._stop.wait(_LOOK_S)
+        self._stop.wait(self._look_s)
 
     def drain(self) -> None:
         """Give the database connection back."""
@@ -186,8 +188,7 @@ class DispatchSink(Role):
     def _rows(self) -> Mapping[TopicPartition, SinkPosition]:
         topic_ids = {self._log.topic_id(topic) for topic in ROUTES}
         return {
-            TopicPartition(row.topic, row.partition): row
-            for row in SinkPosition.objects.filter(topic_id__in=topic_ids)
+            TopicPartition(row.topic, row.partition): row for row in SinkPosition.objects.filter(topic_id__in=topic_ids)
         }
 
     def _take_row(self, place: Watched, row: SinkPosition, now: float) -> None:
@@ -229,7 +230,7 @@ class DispatchSink(Role):
             hint="are the database and the queue (REDIS_URL) up?",
         )
         connection.close()
-        self._stop.wait(_TROUBLE_WAIT_S - _LOOK_S)
+        self._stop.wait(_TROUBLE_WAIT_S)
 
 
 def make_dispatch(log: Log) -> DispatchSink:

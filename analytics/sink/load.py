@@ -26,17 +26,13 @@ from ingestion.pipeline.records import DeadLetter, Reason
 _log = structlog.get_logger(__name__)
 
 
-def load(
-    log: Log, topic: str, partition: int, *, max_rows: int, budget_s: float = 5.0, chance: random.Random
-) -> int:
+def load(log: Log, topic: str, partition: int, *, max_rows: int, budget_s: float = 5.0, chance: random.Random) -> int:
     """Store what is new in the partition; the number of records passed. 0 when somebody else is at it.
 
     Goes on while whole blocks wait, for at most ``budget_s``. A failure is kept in SinkPosition and tried
     again later: it never raises for it.
     """
-    held = positions.take_lease(
-        log.topic_id(topic), topic, partition, start=log.start_offset(topic, partition)
-    )
+    held = positions.take_lease(log.topic_id(topic), topic, partition, start=log.start_offset(topic, partition))
     if held is None:
         return 0
     try:
@@ -131,9 +127,7 @@ def _skip_gone(log: Log, held: SinkPosition, oldest: int) -> int:
 def _bury(log: Log, unread: Sequence[Unread]) -> None:
     """Give what cannot be stored a place where it can be seen and replayed from."""
     for stored, detail in unread:
-        _log.warning(
-            "a record cannot be stored", topic=stored.topic, offset=stored.offset, detail=detail
-        )
+        _log.warning("a record cannot be stored", topic=stored.topic, offset=stored.offset, detail=detail)
         metrics.SINK_UNREADABLE.labels(stored.topic).inc()
     if unread:
         letters = [_letter(stored, detail) for stored, detail in unread]

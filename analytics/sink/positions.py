@@ -42,9 +42,7 @@ def take_lease(topic_id: str, topic: str, partition: int, start: int) -> SinkPos
     now, token = timezone.now(), secrets.token_hex(16)
     free = Q(lease_until=None) | Q(lease_until__lte=now)
     due = Q(retry_at=None) | Q(retry_at__lte=now)
-    taken = SinkPosition.objects.filter(free, due, pk=row.pk).update(
-        lease_until=now + LEASE, lease_token=token
-    )
+    taken = SinkPosition.objects.filter(free, due, pk=row.pk).update(lease_until=now + LEASE, lease_token=token)
     # Read after the lease is ours: the holder before may have advanced since the first look.
     return SinkPosition.objects.get(pk=row.pk, lease_token=token) if taken else None
 
@@ -80,9 +78,7 @@ def mark_dirty(marks: Iterable[Mark], trades_to: int | None = None) -> None:
 
 def release(held: SinkPosition) -> None:
     """Give the lease back, if it is still ours."""
-    SinkPosition.objects.filter(pk=held.pk, lease_token=held.lease_token).update(
-        lease_token="", lease_until=None
-    )
+    SinkPosition.objects.filter(pk=held.pk, lease_token=held.lease_token).update(lease_token="", lease_until=None)
 
 
 def give_up(held: SinkPosition, error: Exception, jitter: float) -> float:

@@ -105,9 +105,7 @@ def journal_rows(records: Sequence[CandleRecord], seqs: Sequence[int]) -> pa.Tab
             "state": _words([record.state for record in records]),
             "reason": _words([record.reason for record in records]),
             "missing": pa.array([record.missing for record in records], pa.int64()),
-            "difference": pa.array(
-                [json.dumps(record.difference) if record.difference else "" for record in records]
-            ),
+            "difference": pa.array([json.dumps(record.difference) if record.difference else "" for record in records]),
         }
     )
 
@@ -150,9 +148,7 @@ def coverage_rows(events: Sequence[CoverageEvent], seqs: Sequence[int]) -> pa.Ta
     )
 
 
-def dead_letter_rows(
-    letters: Sequence[DeadLetter], places: Sequence[tuple[str, int, int, int]]
-) -> pa.Table:
+def dead_letter_rows(letters: Sequence[DeadLetter], places: Sequence[tuple[str, int, int, int]]) -> pa.Table:
     """Rows of ``dead_letters``; ``places``: (topic, partition, epoch, offset) of each."""
     topics, partitions, epochs, offsets = zip(*places, strict=True)
     return pa.table(

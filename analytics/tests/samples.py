@@ -91,11 +91,7 @@ def closed(made: Candle, *, state: str = "closed", reason: str = "closed", **oth
 
 def kline_of(made: Candle, **other) -> Kline:
     """The exchange's report that equals the candle."""
-    fields = {
-        name: getattr(made, name)
-        for name in Kline.__struct_fields__
-        if hasattr(made, name)
-    }
+    fields = {name: getattr(made, name) for name in Kline.__struct_fields__ if hasattr(made, name)}
     first, last = made.first_fill_id, made.last_fill_id
     fields |= {
         "close_time": made.open_time + MINUTE - 1,

@@ -15,9 +15,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--check", action="store_true", help="change nothing; exit 1 when migrations are pending"
-        )
+        parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when migrations are pending")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

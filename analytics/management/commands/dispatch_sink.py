@@ -4,7 +4,7 @@ from typing import Any
 
 from analytics.sink.dispatch import DispatchSink, make_dispatch
 from ingestion.log import open_log
-from ingestion.roles import RoleCommand
+from ingestion.roles.command import RoleCommand
 
 
 class Command(RoleCommand):

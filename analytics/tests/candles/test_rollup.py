@@ -31,9 +31,12 @@ def stored(interval):
     amounts = {"open", "high", "low", "close", "quote_rounding"}
     sums = {"volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"}
     columns = [
-        f"reinterpret({name}, 'Int64')" if name in amounts
-        else f"reinterpret({name}, 'Int128')" if name in sums
-        else "toUnixTimestamp64Milli(open_time)" if name == "open_time"
+        f"reinterpret({name}, 'Int64')"
+        if name in amounts
+        else f"reinterpret({name}, 'Int128')"
+        if name in sums
+        else "toUnixTimestamp64Milli(open_time)"
+        if name == "open_time"
         else name
         for name in _COLUMNS
     ]
@@ -71,14 +74,10 @@ def test_an_hour_is_the_merge_of_its_minutes(clickhouse):
     assert not Dirty.objects.exists()
 
 
-minute_kinds = st.lists(
-    st.one_of(st.just(0), st.integers(1, 50)), min_size=1, max_size=90
-)
+minute_kinds = st.lists(st.one_of(st.just(0), st.integers(1, 50)), min_size=1, max_size=90)
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(counts=minute_kinds, price=st.integers(1, 10**17))
 def test_sql_and_pipeline_roll_up_alike(clickhouse, counts, price):
     clickhouse.command("TRUNCATE TABLE candles")

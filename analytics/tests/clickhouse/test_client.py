@@ -28,9 +28,7 @@ def test_threads_ask_at_once_and_get_their_own_answers(clickhouse):
 
 
 def test_what_was_stored_is_there_after_the_engine_was_closed(clickhouse):
-    clickhouse.command(
-        "INSERT INTO indicators VALUES ('1m', 'BTCUSDT', '2019-01-01 00:00:00', 1, map('sma_20', 1.5))"
-    )
+    clickhouse.command("INSERT INTO indicators VALUES ('1m', 'BTCUSDT', '2019-01-01 00:00:00', 1, map('sma_20', 1.5))")
 
     close_clients()
 
