@@ -1,6 +1,13 @@
 from django.apps import AppConfig
+from django.conf import settings
+
+from streamloom.logs import configure_logging
 
 
 class StreamloomConfig(AppConfig):
+    """The project itself: pages, the demo, health."""
+
     name = "streamloom"
-    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        configure_logging(settings.LOG_FORMAT, settings.LOG_LEVEL)

@@ -34,13 +34,14 @@ def _secret_key() -> str:
     if environment.secret_key:
         return environment.secret_key
     path = STREAMLOOM_DATA_DIR / "secret_key"
-    try:
+    if path.exists():
         return path.read_text()
-    except FileNotFoundError:
-        STREAMLOOM_DATA_DIR.mkdir(parents=True, exist_ok=True)
+    key = secrets.token_urlsafe(50)
+    # A command that keeps no data leaves no folder behind either: its key lasts as long as it runs.
+    if STREAMLOOM_DATA_DIR.exists():
         path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(50))
-        return path.read_text()
+        path.write_text(key)
+    return key
 
 
 SECRET_KEY = _secret_key()
@@ -144,7 +145,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- Celery: only the wake-up; the truth is in SinkPosition and Dirty -----------------------------------
-CELERY_BROKER_URL = "memory://" if _EMBEDDED else REDIS_URL
+CELERY_BROKER_URL = "memory://localhost" if _EMBEDDED else REDIS_URL
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     # The in-memory broker is polled: a fifth of a second is lost in the sink's own second.
     {"polling_interval": 0.2}

@@ -1,0 +1,118 @@
+"""Roles, the web server and the Celery worker as threads of one process, each with a clean stop."""
+
+import random
+import socket
+import threading
+
+import structlog
+import uvicorn
+from django.db import connections
+
+from ingestion.roles.heartbeat import HeartbeatThread
+from streamloom.wiring import RolePlan
+
+logger = structlog.get_logger(__name__)
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+
+
+class RoleThread(threading.Thread):
+    """Runs a role; one that fails is told and started anew after a pause that grows."""
+
+    def __init__(self, plan: RolePlan) -> None:
+        super().__init__(name=plan.name, daemon=True)
+        self._plan = plan
+        self._stop_event = threading.Event()
+
+    def stop(self) -> None:
+        """Ask the role to drain."""
+        self._stop_event.set()
+
+    def run(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while not self._stop_event.is_set():
+            if self._run_once():
+                break
+            # Jitter, so that roles which failed together do not come back together.
+            self._stop_event.wait(pause_s * random.uniform(0.8, 1.2))  # noqa: S311
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        connections.close_all()
+
+    def _run_once(self) -> bool:
+        """True when the role ended because it was told to."""
+        heartbeat = None
+        try:
+            role = self._plan.make()
+            heartbeat = HeartbeatThread(role)
+            heartbeat.start()
+            role.run(self._stop_event)
+        except Exception:  # noqa: BLE001 - the thread's top: what failed starts again from its last commit
+            logger.exception("role_failed", role=self._plan.name, then="it starts again from its last commit")
+            return False
+        finally:
+            if heartbeat is not None:
+                heartbeat.stop()
+        return True
+
+
+class WebThread(threading.Thread):
+    """The web server on a socket that is bound already, so that the port is open before the application is."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        super().__init__(name="web", daemon=True)
+        self._listener = listener
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                "streamloom.asgi:application",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                ws="websockets-sansio",
+                ws_per_message_deflate=False,
+                timeout_graceful_shutdown=3,
+            )
+        )
+
+    def stop(self) -> None:
+        """Close every socket with 1012 and stop serving."""
+        self._server.should_exit = True
+
+    def run(self) -> None:
+        self._server.run(sockets=[self._listener])
+
+
+class WorkerThread(threading.Thread):
+    """A Celery worker with a pool of two threads. It serves wake-ups only: what it does not do now is done later."""
+
+    def __init__(self) -> None:
+        super().__init__(name="worker", daemon=True)
+        from streamloom.celery import app
+
+        self._worker = app.WorkController(
+            pool="threads",
+            concurrency=2,
+            without_mingle=True,
+            without_gossip=True,
+            without_heartbeat=True,
+        )
+
+    def stop(self) -> None:
+        """Let running tasks end, take no more."""
+        threading.Thread(target=self._worker.stop, name="worker-stop", daemon=True).start()
+
+    def run(self) -> None:
+        self._worker.start()
+        connections.close_all()
+
+
+def listen(port: int) -> socket.socket:
+    """A listening socket of the loopback interface. Raises OSError when the port is busy."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener
