@@ -1,7 +1,7 @@
 """The pages for people: the market page ``/`` and the operator's ``/status``, with its data ``/status.json``.
 
-The market page gets nothing from the server but its frame: all data comes through the public REST and WebSocket interface, so
-whatever it shows, any program can fetch too.
+The market page gets nothing from the server but its frame: all data comes through the public REST and WebSocket
+interface, so whatever it shows, any program can fetch too.
 """
 
 from django.http import HttpRequest, HttpResponse, JsonResponse

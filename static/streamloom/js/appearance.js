@@ -2,14 +2,9 @@
 
 import { nextPalette, nextTheme, onColours, palette, theme } from "./theme.js";
 
-const THEME_SIGNS = { system: "◐", dark: "☾", light: "☀" };
-
 /** Make the buttons work and keep their labels true. */
 export function bindAppearance() {
-  bind("theme", nextTheme, (button) => {
-    button.textContent = THEME_SIGNS[theme()];
-    return `Theme: ${theme()}`;
-  });
+  bind("theme", nextTheme, () => `Theme: ${theme()}`);
   bind("palette", nextPalette, () => (palette() === "safe" ? "Colours: blue and orange" : "Colours: green and red"));
 }
 
@@ -17,7 +12,7 @@ function bind(id, next, describe) {
   const button = document.getElementById(id);
   if (!button) return;
   const render = () => {
-    const label = describe(button);
+    const label = describe();
     button.title = label;
     button.setAttribute("aria-label", label);
   };

@@ -29,7 +29,7 @@ export function volumeBar(row, colours) {
 
 // The strip under the candles: the less is proved, the taller the bar, so it reads without colour too.
 const STRIP = {
-  certified: { value: 1, colour: "good" },
+  certified: { value: 1, colour: "proved" },
   closed: { value: 1, colour: "quiet" },
   exchange: { value: 1, colour: "quiet" },
   partial: { value: 2, colour: "warn" },
@@ -40,7 +40,7 @@ const STRIP = {
 export function stripBar(row, colours) {
   const bar = row.missing > 0 && row.state !== "disputed" ? { value: 3, colour: "warn" } : STRIP[row.state];
   const time = seconds(row.open_time);
-  return bar ? { time, value: bar.value, color: colours[bar.colour] } : { time, value: 0 };
+  return bar ? { time, value: bar.value, color: colours[bar.colour] } : { time };
 }
 
 export function needsMark(row) {

@@ -158,7 +158,7 @@ export class CandleChart {
     if (range) scale.setVisibleLogicalRange({ from: range.to - Math.max(10, (range.to - range.from) * factor), to: range.to });
   }
 
-  goLive() { this.chart.timeScale().scrollToRealTime(); }
+  goLive() { this.chart.timeScale().scrollToPosition(RIGHT_BARS, false); }
 
   /** Show the span `{from, to}` (epoch ms). */
   show({ from, to }) {

@@ -29,6 +29,7 @@ export class Headline {
 
   /** Show the close of the newest candle as the price. */
   show(row, { decimals }) {
+    this.decimals = decimals;
     const price = Number(row.close);
     const text = exact(row.close, decimals);
     if (this.last !== null && price !== this.last) this.#flash(price > this.last ? "up" : "down");
@@ -71,7 +72,13 @@ export class Headline {
     const lowest = hours.reduce((best, row) => (Number(row.low) < Number(best.low) ? row : best));
     const total = (name) => compact(hours.reduce((sum, row) => sum + Number(row[name]), 0));
     const label = hours.length < DAY_HOURS ? `${hours.length} h` : "24 h";
-    const figures = { change: `${arrow(change)} ${signedPercent(change)}`, high: exact(highest.high), low: exact(lowest.low), volume: total("volume"), turnover: total("quote_volume") };
+    const figures = {
+      change: `${arrow(change)} ${signedPercent(change)}`,
+      high: exact(highest.high, this.decimals),
+      low: exact(lowest.low, this.decimals),
+      volume: total("volume"),
+      turnover: total("quote_volume"),
+    };
     for (const [name, text] of Object.entries(figures)) this.day.querySelector(`[data-field=${name}]`).textContent = text;
     this.day.querySelectorAll("[data-field=span]").forEach((node) => { node.textContent = label; });
     this.day.dataset.direction = change < 0 ? "down" : "up";

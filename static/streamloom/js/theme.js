@@ -4,7 +4,7 @@ const THEMES = ["system", "dark", "light"];
 const PALETTES = ["classic", "safe"];
 const NAMES = [
   "bg", "panel", "line", "grid", "text", "muted", "accent", "up", "up-soft", "down", "down-soft",
-  "up-volume", "down-volume", "good", "quiet", "warn", "bad",
+  "up-volume", "down-volume", "proved", "quiet", "warn", "bad",
 ];
 
 const root = document.documentElement;

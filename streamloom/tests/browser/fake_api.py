@@ -1,6 +1,7 @@
 """A small server with the pages and the public API's shapes (API.md): the browser tests' counterpart.
 
-``python -m streamloom.tests.browser.fake_api 8765`` serves it with a moving price, to look at while working on the page.
+``python -m streamloom.tests.browser.fake_api 8765`` serves it with a moving price, to look at while
+working on the page.
 """
 
 import asyncio
@@ -32,11 +33,12 @@ START_MS = 1_700_000_025_000
 
 
 class FakeApi:
-    """The server. Tests steer it: ``set_price``, ``advance``, ``drop_sockets``, ``refuse_sockets``, ``status_answer``."""
+    """The server. Tests steer it by its methods and its fields ``refuse_sockets``, ``missing``, ``status_answer``."""
 
     def __init__(self, market: FakeMarket, status_answer: dict[str, object]) -> None:
         self.market = market
         self.status_answer = status_answer
+        self.address = ""
         self.watched = list(market.base_prices)
         self.missing = 0
         self.stale_s = 0.4
@@ -46,7 +48,9 @@ class FakeApi:
 
     def start(self, port: int = 0) -> str:
         """Serve on loopback in a thread; returns the address once it answers."""
-        config = uvicorn.Config(self._app(), host="127.0.0.1", port=port, log_level="warning", ws_ping_interval=None)
+        config = uvicorn.Config(
+            self._app(), host="127.0.0.1", port=port, log_level="warning", ws_ping_interval=None, lifespan="off"
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="fake-api", daemon=True)
         self._thread.start()
@@ -108,9 +112,8 @@ class FakeApi:
         return self._candle_answer(query["symbol"], interval, rows[-limit:])
 
     def _candle_answer(self, symbol: str, interval: str, rows: list[dict[str, object]]) -> Response:
-        return JSONResponse(
-            {"symbol": symbol, "interval": interval, "candles": rows, "coverage": self._block(symbol), "next": None, "cursor": "c"}
-        )
+        answer = {"symbol": symbol, "interval": interval, "candles": rows, "coverage": self._block(symbol)}
+        return JSONResponse({**answer, "next": None, "cursor": "c"})
 
     async def _symbols(self, request: Request) -> Response:
         names = [*self.market.base_prices] if "enabled" not in request.query_params else self.watched
@@ -131,9 +134,16 @@ class FakeApi:
     def _block(self, symbol: str) -> dict[str, object]:
         is_watched = symbol in self.watched
         return {
-            "complete": is_watched and self.missing == 0, "from": 0, "to": self.market.now_ms, "held": 48_000, "missing": self.missing,
-            "holes": 0, "gaps": [], "feed_time": self.market.now_ms if is_watched else None, "stale_s": self.stale_s if is_watched else None,
-        }  # fmt: skip
+            "complete": is_watched and self.missing == 0,
+            "from": 0,
+            "to": self.market.now_ms,
+            "held": 48_000,
+            "missing": self.missing,
+            "holes": 0,
+            "gaps": [],
+            "feed_time": self.market.now_ms if is_watched else None,
+            "stale_s": self.stale_s if is_watched else None,
+        }
 
     async def _status(self, request: Request) -> Response:
         return JSONResponse(self.status_answer)
@@ -162,15 +172,14 @@ class FakeApi:
             return
         self.subscriptions[socket].add((symbol, interval))
         rows = self.market.candles(symbol, Interval(interval), SNAPSHOT, None) if symbol in self.watched else []
-        await socket.send_json({"type": "subscribed", "id": message["id"], "channel": "candles", "symbol": symbol, "interval": interval})
-        await socket.send_json({"type": "snapshot", "channel": "candles", "symbol": symbol, "interval": interval, "candles": rows, "cursor": "c"})
+        await socket.send_json(_message("subscribed", symbol, interval, id=message["id"]))
+        await socket.send_json(_message("snapshot", symbol, interval, candles=rows))
 
     async def _publish(self, symbol: str) -> None:
         for socket, wanted in list(self.subscriptions.items()):
-            for name, interval in wanted:
-                if name == symbol:
-                    for row in self.market.candles(symbol, Interval(interval), 2, None):
-                        await socket.send_json({"type": "candle", "channel": "candles", "symbol": symbol, "interval": interval, "candle": row, "cursor": "c"})
+            for interval in [interval for name, interval in wanted if name == symbol]:
+                for row in self.market.candles(symbol, Interval(interval), 2, None):
+                    await socket.send_json(_message("candle", symbol, interval, candle=row))
 
     async def _close_all(self) -> None:
         for socket in list(self.subscriptions):
@@ -193,8 +202,12 @@ def _page(view: Callable[..., object]) -> Callable[[Request], Awaitable[Response
     return serve
 
 
+def _message(kind: str, symbol: str, interval: str, **more: object) -> dict[str, object]:
+    return {"type": kind, "channel": "candles", "symbol": symbol, "interval": interval, "cursor": "c", **more}
+
+
 def _problem(status: int, code: str, detail: str) -> Response:
-    return JSONResponse({"type": "about:blank", "title": code, "status": status, "detail": detail, "code": code}, status)
+    return JSONResponse({"type": "about:blank", "status": status, "detail": detail, "code": code}, status)
 
 
 def make_api(now_ms: int = START_MS) -> FakeApi:

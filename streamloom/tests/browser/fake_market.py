@@ -80,7 +80,8 @@ class FakeMarket:
         minutes = time_ms / 60_000
         seed = zlib.crc32(symbol.encode()) % 97
         waves = sum(
-            math.sin(minutes / period + seed * place) / place for place, period in enumerate((190, 61, 23, 7, 2.3, 0.9), 1)
+            math.sin(minutes / period + seed * place) / place
+            for place, period in enumerate((190, 61, 23, 7, 2.3, 0.9), 1)
         )
         return self.base_prices[symbol] * (1 + 0.004 * waves)
 

@@ -10,6 +10,25 @@ def _stage(name: str, does: str, status: str = "ok", **more: object) -> dict[str
     }  # fmt: skip
 
 
+def _topic(name: str, end: int, group: str, lag: int) -> dict[str, object]:
+    reader = {"group": group, "position": end - lag, "lag": lag}
+    return {"topic": name, "partition": 0, "start": 0, "end": end, "readers": [reader], "error": ""}
+
+
+def _feed(symbol: str, stale_s: float, **more: object) -> dict[str, object]:
+    counts = {"missing": 0, "holes": 0, "gaps": 0, "repaired": 0}
+    return {
+        "symbol": symbol,
+        "watched": True,
+        "feed_time": NOW - round(stale_s * 1000),
+        "stale_s": stale_s,
+        "complete": True,
+        "covered_from": NOW - 7_200_000,
+        **counts,
+        **more,
+    }
+
+
 STATUS: dict[str, object] = {
     "time": NOW,
     "status": "degraded",
@@ -23,15 +42,26 @@ STATUS: dict[str, object] = {
         _stage("sink", "log → ClickHouse", status="down", detail="no heartbeat for 34 s", beat_age_s=34.0),
         _stage("web", "ClickHouse, log → answers", lag=None, rate=3.0),
     ],
+    "problems": [],
     "topics": [
-        {"topic": "raw_trades", "partition": 0, "start": 0, "end": 48_211, "readers": [{"group": "process_trades", "position": 46_971, "lag": 1_240}]},
-        {"topic": "candles_1m", "partition": 0, "start": 0, "end": 812, "readers": [{"group": "sink", "position": 812, "lag": 0}]},
+        _topic("raw_trades", 48_211, "process_trades", 1_240),
+        _topic("candles_1m", 812, "sink", 0),
     ],
     "symbols": [
-        {"symbol": "BTCUSDT", "feed_time": NOW - 300, "stale_s": 0.3, "complete": True, "missing": 0, "holes": 0, "gaps": 0, "repaired": 2, "covered_from": NOW - 7_200_000},
-        {"symbol": "ETHUSDT", "feed_time": NOW - 41_000, "stale_s": 41.0, "complete": False, "missing": 12, "holes": 0, "gaps": 1, "repaired": 0, "covered_from": NOW - 7_200_000},
+        _feed("BTCUSDT", 0.3, repaired=2),
+        _feed("ETHUSDT", 41.0, complete=False, missing=12, gaps=1),
     ],
     "gaps": [
-        {"symbol": "ETHUSDT", "from_id": 101, "to_id": 112, "count": 12, "from_time": NOW - 60_000, "to_time": NOW - 58_000, "opened_at": NOW - 57_000, "state": "open", "cause": "reconnect"},
+        {
+            "symbol": "ETHUSDT",
+            "from_id": 101,
+            "to_id": 112,
+            "count": 12,
+            "from_time": NOW - 60_000,
+            "to_time": NOW - 58_000,
+            "opened_at": NOW - 57_000,
+            "state": "open",
+            "cause": "reconnect",
+        }
     ],
-}  # fmt: skip
+}
