@@ -9,6 +9,10 @@ class ExchangeAway(ExchangeError):
     """Not reachable, too slow, failing (5xx) or not speaking sense: ask again later, with back-off."""
 
 
+class BadAnswer(ExchangeAway):
+    """An answer came and cannot be read: ask again later, but other questions need not wait for it."""
+
+
 class ExchangeBusy(ExchangeError):
     """The rate limit is used up (by this process or, 429 and 418, as the exchange says): wait ``retry_after_s``."""
 

@@ -12,13 +12,14 @@ from typing import Final, TypeVar
 import httpx2
 import msgspec
 
-from ingestion.binance.errors import BadRequest, ExchangeAway, ExchangeBusy, ExchangeError, RegionRefused
+from ingestion.binance.errors import BadAnswer, BadRequest, ExchangeAway, ExchangeBusy, ExchangeError, RegionRefused
 from ingestion.binance.weight import WeightBudget
 from ingestion.pipeline.parse import klines_from_rest, trades_from_rest
 from ingestion.pipeline.records import Kline, Trade
 from markets.types import to_scaled
 
 __all__ = [
+    "BadAnswer",
     "BadRequest",
     "BinanceRest",
     "ExchangeAway",
@@ -176,7 +177,7 @@ class BinanceRest:
         try:
             return read(response.content)
         except ValueError as error:  # includes msgspec's errors
-            raise ExchangeAway(f"{path}: the answer is unreadable: {error}") from error
+            raise BadAnswer(f"{path}: the answer is unreadable: {error}") from error
 
     def _refuse(self, response: httpx2.Response) -> None:
         """Raise what an answer other than 200 means."""

@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from ingestion.binance.rest import (
+    BadAnswer,
     BadRequest,
     BinanceRest,
     ExchangeAway,
@@ -106,8 +107,8 @@ def test_exchange_info_gives_symbols_with_exact_steps_and_ignores_the_rest():
         ((502, b"<html>"), ExchangeAway),
         ((504, {"code": -1007, "msg": "Timeout"}), ExchangeAway),
         ((302, b""), ExchangeAway),
-        ((200, b"<html>welcome to our hotel</html>"), ExchangeAway),
-        ((200, [ROW | {"p": "NaN"}]), ExchangeAway),
+        ((200, b"<html>welcome to our hotel</html>"), BadAnswer),
+        ((200, [ROW | {"p": "NaN"}]), BadAnswer),
         ((403, b"<html>"), RegionRefused),
         ((451, {"code": 0, "msg": "restricted location"}), RegionRefused),
         ((400, {"code": -1121, "msg": "Invalid symbol."}), BadRequest),
