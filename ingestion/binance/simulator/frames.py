@@ -32,9 +32,7 @@ def fills(spec: Spec, row: Row) -> list[str]:
     ]
 
 
-def kline(
-    symbol: str, interval: str, bar: Bar, span: tuple[int, int], *, event_time: int, closed: bool
-) -> str:
+def kline(symbol: str, interval: str, bar: Bar, span: tuple[int, int], *, event_time: int, closed: bool) -> str:
     """The ``kline`` event; ``span``: open time and close time of the bucket."""
     return (
         f'{{"e":"kline","E":{event_time},"s":"{symbol}","k":{{"t":{span[0]},"T":{span[1]},'
@@ -60,8 +58,6 @@ def in_microseconds(payload: str) -> str:
     """The same event for a connection that asked for ``timeUnit=MICROSECOND``."""
     is_kline = payload.startswith('{"e":"kline"')
     return _TIME.sub(
-        lambda found: (
-            f'"{found[1]}":{found[2]}{"999" if is_kline and found[1] == "T" else "000"}'
-        ),
+        lambda found: f'"{found[1]}":{found[2]}{"999" if is_kline and found[1] == "T" else "000"}',
         payload,
     )

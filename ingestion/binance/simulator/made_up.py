@@ -153,9 +153,7 @@ class MadeUpBook(Book):
 
     def _amounts(self, sums: Sums, base: int, slope: int) -> tuple[int, int]:
         unit = self.spec.tick * self.spec.step // SCALE
-        return sums.steps * self.spec.step, (
-            base * sums.steps + slope * sums.stairs + sums.ticks
-        ) * unit
+        return sums.steps * self.spec.step, (base * sums.steps + slope * sums.stairs + sums.ticks) * unit
 
     def _shape_of(self, minute: int) -> Shape:
         rows = self._count(minute + 1) - self._count(minute)
@@ -180,10 +178,7 @@ class MadeUpBook(Book):
         start, end = self._level(day), self._level(day + 1)
         drift = (end - start - walk[-1]) / _DAY_MINUTES
         unit = self.spec.tick * self._listing.grain
-        path = [
-            max(20, round(math.exp(start + value + drift * place) / unit))
-            for place, value in enumerate(walk)
-        ]
+        path = [max(20, round(math.exp(start + value + drift * place) / unit)) for place, value in enumerate(walk)]
         # The last one is the next day's first: floats alone could differ by a grain.
         path[-1] = max(20, round(math.exp(end) / unit))
         return path

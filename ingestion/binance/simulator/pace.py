@@ -39,9 +39,7 @@ class LivePace:
     waits_for_readers = False
     needs_readers = False
 
-    def __init__(
-        self, *, wall: Seconds, steady: Seconds, speed: float, start_ms: int | None
-    ) -> None:
+    def __init__(self, *, wall: Seconds, steady: Seconds, speed: float, start_ms: int | None) -> None:
         self._wall, self._steady, self._speed = wall, steady, speed
         self._follows_machine = start_ms is None and speed == 1
         self._start = int(wall() * 1000) if start_ms is None else start_ms

@@ -20,9 +20,7 @@ _INTERVALS = {interval.value: interval for interval in Interval}
 class ApiError(Exception):
     """An answer with the exchange's error body."""
 
-    def __init__(
-        self, code: int, msg: str, *, status: int = 400, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, code: int, msg: str, *, status: int = 400, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(msg)
         self.code, self.msg, self.status = code, msg, status
         self.headers = dict(headers or {})
@@ -41,8 +39,7 @@ class Parameters:
         if read < len(sent):
             raise ApiError(
                 -1104,
-                f"Not all sent parameters were read; read '{read}' parameter(s) "
-                f"but was sent '{len(sent)}'.",
+                f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{len(sent)}'.",
             )
 
     def has(self, name: str) -> bool:
@@ -52,9 +49,7 @@ class Parameters:
         """A parameter that must be there."""
         value = self._values.get(name, "")
         if not value:
-            raise ApiError(
-                -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
-            )
+            raise ApiError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
         return value
 
     def symbol(self) -> str:
@@ -132,6 +127,4 @@ def _checked_symbol(text: str, name: str) -> str:
 
 
 def _illegal(name: str, legal: str) -> ApiError:
-    return ApiError(
-        -1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'."
-    )
+    return ApiError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")

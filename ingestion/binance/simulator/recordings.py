@@ -46,14 +46,15 @@ def read_recording(path: Path) -> Iterator[Symboled]:
     """Each trade of the file with its symbol, in the file's order. Raises BadRecording."""
     if not path.is_file():
         raise BadRecording(f"{path}: there is no such file")
-    line = 0
+    count = 0
     try:
-        for line, found in enumerate(_read_rows(path), 1):
+        for found in _read_rows(path):
             yield found
+            count += 1
     except (ValueError, IndexError, OSError, zipfile.BadZipFile) as error:
         if isinstance(error, BadRecording):
             raise
-        raise BadRecording(f"{path}: cannot read trade {line + 1}: {error}") from error
+        raise BadRecording(f"{path}: cannot read trade {count + 1}: {error}") from error
 
 
 def _read_rows(path: Path) -> Iterator[Symboled]:
@@ -131,9 +132,7 @@ def _rows(lines: Iterable[list[str]], places: dict[str, int], symbol: str) -> It
 def _event_time(place: int | None) -> Callable[[list[str], int], int]:
     if place is None:
         return lambda line, trade_time: trade_time + _USUAL_DELAY_MS
-    return lambda line, trade_time: (
-        _milliseconds(line[place]) if line[place] else trade_time + _USUAL_DELAY_MS
-    )
+    return lambda line, trade_time: _milliseconds(line[place]) if line[place] else trade_time + _USUAL_DELAY_MS
 
 
 def _milliseconds(text: str) -> int:

@@ -121,10 +121,7 @@ def _in_unit(body: Any, request: Request) -> Any:
 
 def _microseconds(body: Any) -> Any:
     if isinstance(body, dict):
-        return {
-            name: value * 1000 if name in _TIME_FIELDS else _microseconds(value)
-            for name, value in body.items()
-        }
+        return {name: value * 1000 if name in _TIME_FIELDS else _microseconds(value) for name, value in body.items()}
     if isinstance(body, list) and len(body) == 12 and isinstance(body[6], int):
         return [body[0] * 1000, *body[1:6], body[6] * 1000 + 999, *body[7:]]
     if isinstance(body, list):

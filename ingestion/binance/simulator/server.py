@@ -90,9 +90,7 @@ class SimulatedExchange:
 
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
-        self._books: Mapping[str, Book] = (
-            recorded_books(config.replay) if config.replay else made_up_books(config.seed)
-        )
+        self._books: Mapping[str, Book] = recorded_books(config.replay) if config.replay else made_up_books(config.seed)
         self._host, self._port = "127.0.0.1", 0
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -217,9 +215,7 @@ def _routes(rest: Rest, pump: Pump) -> list[Route | WebSocketRoute]:
 def _pace(config: SimulatorConfig, books: Mapping[str, Book]) -> Pace:
     recorded = [book for book in books.values() if isinstance(book, RecordedBook)]
     if not recorded and config.speed > 0:
-        return LivePace(
-            wall=time.time, steady=time.monotonic, speed=config.speed, start_ms=config.start_ms
-        )
+        return LivePace(wall=time.time, steady=time.monotonic, speed=config.speed, start_ms=config.start_ms)
     start = int(time.time() * 1000) if config.start_ms is None else config.start_ms
     return ReplayPace(
         min((book.starts_at for book in recorded), default=start),
@@ -263,4 +259,3 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
-

@@ -97,9 +97,7 @@ def _read(request: Any) -> tuple[str, Any, Any]:
     method, identity = request["method"], request.get("id")
     if method not in _METHODS:
         expected = ", ".join(f"`{known}`" for known in _METHODS)
-        raise Refused(
-            _INVALID, f"Invalid request: unknown variant `{method}`, expected one of {expected}"
-        )
+        raise Refused(_INVALID, f"Invalid request: unknown variant `{method}`, expected one of {expected}")
     if not _is_id(identity):
         request["id"] = None
         raise Refused(_INVALID, "Invalid request: request ID must be an unsigned integer")

@@ -60,9 +60,7 @@ class Wire(WebSocketsSansIOProtocol):
 
     @property
     def is_open(self) -> bool:
-        return self.handshake_complete and not (
-            self.close_sent or self.disconnected or self.transport.is_closing()
-        )
+        return self.handshake_complete and not (self.close_sent or self.disconnected or self.transport.is_closing())
 
     def write(self, frames: list[bytes]) -> None:
         """Queue framed messages; nothing when the connection is closing."""

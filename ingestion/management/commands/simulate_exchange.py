@@ -85,16 +85,22 @@ def _add_source(parser: ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: loopback only)")
     parser.add_argument("--port", type=int, default=9090, help="port (default 9090; 0: a free one)")
     parser.add_argument("--seed", type=int, default=1, help="which made-up market (default 1)")
-    parser.add_argument("--start", metavar="TIME", help="the made-up market's clock at the start, ISO 8601 (default: now)")
+    parser.add_argument(
+        "--start", metavar="TIME", help="the made-up market's clock at the start, ISO 8601 (default: now)"
+    )
     parser.add_argument("--replay", nargs="+", default=[], metavar="FILE", help="serve these recorded trades")
-    parser.add_argument("--speed", type=float, default=1.0, help="times real time (default 1); 0: as fast as the readers read")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, help="times real time (default 1); 0: as fast as the readers read"
+    )
     parser.add_argument(
         "--replay-start",
         choices=REPLAY_STARTS,
         default=REPLAY_STARTS[0],
         help="the replay's clock starts with the first subscription (default) or now",
     )
-    parser.add_argument("--replay-delay", type=float, default=0.0, metavar="S", help="and waits so long, for others to subscribe")
+    parser.add_argument(
+        "--replay-delay", type=float, default=0.0, metavar="S", help="and waits so long, for others to subscribe"
+    )
     parser.add_argument("--weight-limit", type=int, default=6000, help="REST weight per minute (default 6000)")
 
 
@@ -108,10 +114,16 @@ def _add_faults(parser: ArgumentParser) -> None:
     ):
         faults.add_argument(f"--{name}", type=float, default=0.0, metavar="PART", help=text)
     faults.add_argument("--fault-seed", type=int, default=0, help="which trades are hit (default 0)")
-    faults.add_argument("--drop-ids", action="append", default=[], metavar="SYMBOL:FROM-TO", help="ids the streams leave out")
-    faults.add_argument("--hole", action="append", default=[], metavar="SYMBOL:FROM-TO", help="ids that neither streams nor REST have")
+    faults.add_argument(
+        "--drop-ids", action="append", default=[], metavar="SYMBOL:FROM-TO", help="ids the streams leave out"
+    )
+    faults.add_argument(
+        "--hole", action="append", default=[], metavar="SYMBOL:FROM-TO", help="ids that neither streams nor REST have"
+    )
     faults.add_argument("--freeze", action="store_true", help="open sockets that say nothing")
-    faults.add_argument("--freeze-symbol", action="append", default=[], metavar="SYMBOL", help="acknowledged, but silent")
+    faults.add_argument(
+        "--freeze-symbol", action="append", default=[], metavar="SYMBOL", help="acknowledged, but silent"
+    )
     faults.add_argument("--rest-lag", type=int, default=0, metavar="MS", help="REST does not know the newest trades")
     faults.add_argument("--cut-every", type=float, default=0.0, metavar="S", help="cut all connections so often")
 

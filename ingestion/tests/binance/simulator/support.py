@@ -64,6 +64,12 @@ def receive_until(socket: ClientConnection, last: Callable[[Any], bool]) -> list
     return messages
 
 
+def drain(socket: ClientConnection, silence_s: float = 5.0) -> None:
+    """Read until nothing comes for so long (TimeoutError) or the connection ends (ConnectionClosed)."""
+    while True:
+        socket.recv(timeout=silence_s)
+
+
 def get(exchange: SimulatedExchange, path: str, **params: Any) -> httpx2.Response:
     """A REST request."""
     return httpx2.get(f"{exchange.rest_url}/api/v3/{path}", params=params)

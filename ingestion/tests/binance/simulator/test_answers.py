@@ -6,8 +6,8 @@ import json
 import httpx2
 import pytest
 
-from ingestion.binance.simulator.weights import Weights
 from ingestion.binance.simulator.parameters import ApiError
+from ingestion.binance.simulator.weights import Weights
 from ingestion.tests.binance.simulator.support import get, recorded, running
 from markets.types import DAY_MS, HOUR_MS, MINUTE_MS
 
@@ -212,9 +212,14 @@ def test_prices_of_one_some_and_all_symbols(exchange):
         ("aggTrades", "symbol=BTCUSDT&fromId=-1", -1100, "legal range is '^[0-9]{1,20}$'"),
         ("aggTrades", "symbol=BTCUSDT&limit=x", -1100, "parameter 'limit'"),
         ("aggTrades", "symbol=BTCUSDT&limit=0", -1130, "limit"),
-        ("aggTrades", "symbol=BTCUSDT&foo=1", -1104, "Not all sent parameters were read; read '1' parameter(s) but was sent '2'."),
+        (
+            "aggTrades",
+            "symbol=BTCUSDT&foo=1",
+            -1104,
+            "Not all sent parameters were read; read '1' parameter(s) but was sent '2'.",
+        ),
         ("aggTrades", "symbol=BTCUSDT&symbol=BTCUSDT", -1101, "Duplicate"),
-        ("exchangeInfo", "symbol=BTCUSDT&symbols=[\"BTCUSDT\"]", -1128, "Combination"),
+        ("exchangeInfo", 'symbol=BTCUSDT&symbols=["BTCUSDT"]', -1128, "Combination"),
         ("ticker/24hr", "symbol=BTCUSDT&type=BIG", -1130, "type"),
     ],
 )
@@ -234,7 +239,9 @@ def test_an_unknown_path_is_404(exchange):
 
 def test_too_much_weight_is_429_and_going_on_is_418():
     with running(weight_limit=10) as small:
-        refused = [answer for _ in range(30) if (answer := get(small, "aggTrades", symbol="BTCUSDT")).status_code != 200]
+        refused = [
+            answer for _ in range(30) if (answer := get(small, "aggTrades", symbol="BTCUSDT")).status_code != 200
+        ]
 
     first, last = refused[0], refused[-1]
     assert first.status_code == 429

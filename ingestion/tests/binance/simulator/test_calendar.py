@@ -27,7 +27,9 @@ def test_a_running_kline_is_pushed_every_two_seconds(name, offset):
     assert {b - a for a, b in zip(dues, dues[1:], strict=False)} == {every}
 
 
-@pytest.mark.parametrize(("interval", "count", "latest"), [("1s", 3600, 5), ("1m", 60, 500), ("15m", 4, 500), ("1h", 1, 500)])
+@pytest.mark.parametrize(
+    ("interval", "count", "latest"), [("1s", 3600, 5), ("1m", 60, 500), ("15m", 4, 500), ("1h", 1, 500)]
+)
 def test_each_bucket_closes_once_shortly_after_its_end(interval, count, latest):
     width = Interval(interval).width_ms
     closes = [push for push in pushes(f"btcusdt@kline_{interval}", NOON + 600, NOON + HOUR_MS + 600) if push.closes]
@@ -45,7 +47,9 @@ def test_no_running_frame_of_the_next_bucket_comes_before_the_close(name):
         opened = push
 
 
-@pytest.mark.parametrize("name", ["BTCUSDT@aggTrade", "btcusdt@kline_2m", "btcusdt@depth", "btcusdt", "!miniTicker@arr"])
+@pytest.mark.parametrize(
+    "name", ["BTCUSDT@aggTrade", "btcusdt@kline_2m", "btcusdt@depth", "btcusdt", "!miniTicker@arr"]
+)
 def test_other_streams_stay_silent(name):
     assert parse_stream(name) is None
 

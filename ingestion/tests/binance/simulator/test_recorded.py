@@ -89,9 +89,7 @@ def test_bars_of_a_recorded_day_equal_the_exchanges_candles(interval, width, cou
             to_scaled(candle[name]) for name in ("open", "high", "low", "close", "volume", "quote_av")
         ]
         assert bar.trades == int(candle["trades"])
-        assert [bar.buy_volume, bar.buy_quote] == [
-            to_scaled(candle[name]) for name in ("tb_base_av", "tb_quote_av")
-        ]
+        assert [bar.buy_volume, bar.buy_quote] == [to_scaled(candle[name]) for name in ("tb_base_av", "tb_quote_av")]
 
 
 def test_steps_are_read_off_the_trades():

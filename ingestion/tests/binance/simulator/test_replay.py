@@ -17,6 +17,7 @@ from ingestion.tests.binance.simulator.support import (
     steady_rows,
     until,
 )
+from ingestion.tests.binance.simulator.test_recorded import exchange_candles
 from markets.types import DAY_MS
 
 START = 1_600_000_000_000
@@ -34,12 +35,12 @@ def short(tmp_path):
 
 
 def test_a_recorded_day_at_full_speed_is_whole_and_its_klines_are_the_exchanges():
-    from ingestion.tests.binance.simulator.test_recorded import exchange_candles
-
-    with running(replay=(recorded("trades/2019-05-25-ADAUSDT.csv.gz"),), speed=0.0) as exchange:
-        with open_socket(exchange, "/ws/adausdt@aggTrade/adausdt@kline_1h") as socket:
-            end = (1558742400000 // DAY_MS + 1) * DAY_MS
-            messages = receive_until(socket, lambda m: m["e"] == "kline" and m["E"] > end + 3_000)
+    with (
+        running(replay=(recorded("trades/2019-05-25-ADAUSDT.csv.gz"),), speed=0.0) as exchange,
+        open_socket(exchange, "/ws/adausdt@aggTrade/adausdt@kline_1h") as socket,
+    ):
+        end = (1558742400000 // DAY_MS + 1) * DAY_MS
+        messages = receive_until(socket, lambda m: m["e"] == "kline" and m["E"] > end + 3_000)
 
     trades = [message for message in messages if message["e"] == "aggTrade"]
     closed = [m["k"] for m in messages if m["e"] == "kline" and m["k"]["x"]]
@@ -49,8 +50,7 @@ def test_a_recorded_day_at_full_speed_is_whole_and_its_klines_are_the_exchanges(
     assert max(trade["E"] - trade["T"] for trade in trades) == 2583
     for kline, candle in zip(closed, exchange_candles("2019-05-25", "1h"), strict=True):
         assert [kline[name] for name in "ohlcvqVQ"] == [
-            candle[name]
-            for name in ("open", "high", "low", "close", "volume", "quote_av", "tb_base_av", "tb_quote_av")
+            candle[name] for name in ("open", "high", "low", "close", "volume", "quote_av", "tb_base_av", "tb_quote_av")
         ]
         assert (kline["n"], kline["T"]) == (int(candle["trades"]), int(candle["close_time"]))
 
@@ -111,11 +111,13 @@ def rest_of(socket):
 
 def test_a_reader_who_stops_holds_the_clock(tmp_path):
     rows = steady_rows(60_000)
-    with running(replay=(archive_file(tmp_path, rows),), speed=0.0) as exchange:
-        with open_socket(exchange, "/ws/abcusdt@aggTrade") as socket:
-            receive(socket)
-            held = settled_clock(exchange)
-            last = receive_until(socket, lambda m: m["T"] > held)[-1]
+    with (
+        running(replay=(archive_file(tmp_path, rows),), speed=0.0) as exchange,
+        open_socket(exchange, "/ws/abcusdt@aggTrade") as socket,
+    ):
+        receive(socket)
+        held = settled_clock(exchange)
+        last = receive_until(socket, lambda m: m["T"] > held)[-1]
 
     assert held < START + 59_000_000
     assert last["T"] > held
@@ -147,12 +149,11 @@ def test_a_lost_reader_does_not_lose_the_replay(short):
 
 
 def test_a_speed_paces_the_clock(short):
-    with running(replay=(short,), speed=100.0) as exchange:
-        with open_socket(exchange, "/ws/abcusdt@aggTrade") as socket:
-            began = time.monotonic()
-            last = receive_until(socket, lambda m: m["a"] == 100)[-1]
-            took = time.monotonic() - began
-            clock = get(exchange, "time").json()["serverTime"]
+    with running(replay=(short,), speed=100.0) as exchange, open_socket(exchange, "/ws/abcusdt@aggTrade") as socket:
+        began = time.monotonic()
+        last = receive_until(socket, lambda m: m["a"] == 100)[-1]
+        took = time.monotonic() - began
+        clock = get(exchange, "time").json()["serverTime"]
 
     assert last["T"] == START + 100_000
     assert 0.7 < took < 2.0
@@ -170,9 +171,11 @@ def test_a_replay_that_starts_now_needs_no_reader(short):
 def test_symbols_of_several_files_are_merged_by_time(tmp_path):
     one = archive_file(tmp_path, steady_rows(200), "ABCUSDT.csv")
     two = archive_file(tmp_path, steady_rows(200, START + 500), "XYZUSDT.csv")
-    with running(replay=(one, two), speed=0.0) as exchange:
-        with open_socket(exchange, "/ws/abcusdt@aggTrade/xyzusdt@aggTrade") as socket:
-            messages = [receive(socket) for _ in range(400)]
+    with (
+        running(replay=(one, two), speed=0.0) as exchange,
+        open_socket(exchange, "/ws/abcusdt@aggTrade/xyzusdt@aggTrade") as socket,
+    ):
+        messages = [receive(socket) for _ in range(400)]
 
     times = [message["E"] for message in messages]
     assert times == sorted(times)
@@ -182,9 +185,11 @@ def test_symbols_of_several_files_are_merged_by_time(tmp_path):
 def test_an_id_declared_invalid_is_served_but_in_no_kline(tmp_path):
     rows = steady_rows(3)
     rows[1] = (2, "0", "0", -1, -1, START + 2000, "False")
-    with running(replay=(archive_file(tmp_path, rows),), speed=0.0) as exchange:
-        with open_socket(exchange, "/ws/abcusdt@aggTrade/abcusdt@trade/abcusdt@kline_1m") as socket:
-            messages = receive_until(socket, lambda m: m["e"] == "kline" and m["k"]["x"])
+    with (
+        running(replay=(archive_file(tmp_path, rows),), speed=0.0) as exchange,
+        open_socket(exchange, "/ws/abcusdt@aggTrade/abcusdt@trade/abcusdt@kline_1m") as socket,
+    ):
+        messages = receive_until(socket, lambda m: m["e"] == "kline" and m["k"]["x"])
 
     assert [m["f"] for m in messages if m["e"] == "aggTrade"] == [1, -1, 3]
     assert [m["t"] for m in messages if m["e"] == "trade"] == [1, 3]
@@ -194,8 +199,10 @@ def test_an_id_declared_invalid_is_served_but_in_no_kline(tmp_path):
 
 
 def test_the_made_up_market_too_can_be_read_as_fast_as_it_goes():
-    with running(speed=0.0, start_ms=START + 200 * DAY_MS + 5 * 365 * DAY_MS) as exchange:
-        with open_socket(exchange, "/ws/ethusdt@aggTrade") as socket:
-            messages = [receive(socket) for _ in range(500)]
+    with (
+        running(speed=0.0, start_ms=START + 200 * DAY_MS + 5 * 365 * DAY_MS) as exchange,
+        open_socket(exchange, "/ws/ethusdt@aggTrade") as socket,
+    ):
+        messages = [receive(socket) for _ in range(500)]
 
     assert messages[-1]["T"] - messages[0]["T"] > 120_000
