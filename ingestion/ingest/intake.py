@@ -37,10 +37,11 @@ class Gate:
     newest row by REST, is in the log: from then on whatever was lost before shows as a gap by id.
     """
 
-    __slots__ = ("_put", "clock", "first", "heard", "held", "is_open", "room", "state", "symbol")
+    __slots__ = ("_capacity", "_put", "clock", "first", "heard", "held", "is_open", "room", "state", "symbol")
 
-    def __init__(self, symbol: str, writer: LogWriter, state: GateState) -> None:
+    def __init__(self, symbol: str, writer: LogWriter, state: GateState, capacity: int = HELD_FRAMES) -> None:
         self.symbol, self.state, self.is_open = symbol, state, False
+        self._capacity = capacity
         self.clock = 0
         self.heard = False
         self.held: list[Trade | Kline] = []
@@ -60,7 +61,7 @@ class Gate:
             return None
         self.held.append(item)
         self.first.set()
-        return self._hold_back() if len(self.held) >= HELD_FRAMES else None
+        return self._hold_back() if len(self.held) >= self._capacity else None
 
     def let_trades_through(self) -> None:
         """The symbol's start is in the log."""
@@ -88,7 +89,7 @@ class Gate:
     def _hold_back(self) -> Awaitable[object] | None:
         if self.state is GateState.TRADES:
             # Only kline frames wait here, and each repeats the one before: the oldest can go.
-            del self.held[: HELD_FRAMES // 10]
+            del self.held[: max(1, self._capacity // 10)]
             return None
         self.room.clear()
         return self.room.wait()

@@ -39,8 +39,9 @@ class _Symbol:
     is_starting: bool = False
     is_fetching_history: bool = False
 
-    def feed_time(self) -> int:
-        return max((gate.clock for gate in self.gates), default=0) or self.clock
+    def stream_time(self) -> int:
+        """The newest time heard on the present connections; 0 when nothing was."""
+        return max((gate.clock for gate in self.gates), default=0)
 
 
 class Starts:
@@ -148,7 +149,7 @@ class Starts:
     def _end(self, entry: _Symbol) -> None:
         for task in entry.tasks:
             task.cancel()
-        feed_time = max(entry.feed_time(), entry.clock)
+        feed_time = max(entry.stream_time(), entry.clock)
         gates = list(entry.gates)
         for gate in gates:
             gate.retire()
@@ -187,7 +188,8 @@ class Starts:
     async def _history(self, entry: _Symbol) -> None:
         """Want what came before the segment, unless an earlier run has asked for as much."""
         await entry.started.wait()
-        now = entry.feed_time() or await self._exchange.insist_on_time()
+        # What an earlier run knew is no "now": the history would begin too early and grow with each restart.
+        now = entry.stream_time() or await self._exchange.insist_on_time()
         while entry.covered_from is None or self._wanted_since(entry, now) < entry.covered_from:
             since = self._wanted_since(entry, now)
             first_id = await self._exchange.first_wanted_id(entry.name, since)

@@ -50,7 +50,7 @@ class FakeRest:
 
 
 class ListLog:
-    """The part of the log that a writer uses. ``gate`` shut: appends wait; ``failures``: so many appends are refused."""
+    """The part of the log that a writer uses. ``gate`` shut: appends wait; ``failures``: so many are refused."""
 
     def __init__(self) -> None:
         self.appends: list[tuple[str, list[Record]]] = []

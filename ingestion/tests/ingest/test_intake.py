@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ingestion.ingest import intake
 from ingestion.ingest.exchange import Exchange, ServerTime
 from ingestion.ingest.intake import Gate, GateState, StreamSession
 from ingestion.ingest.writer import LogWriter
@@ -32,13 +31,14 @@ class NotingWriter(LogWriter):
 class OpenDoors:
     """A starter whose gates begin in one state."""
 
-    def __init__(self, writer: LogWriter, state: GateState) -> None:
-        self.writer, self.state = writer, state
+    def __init__(self, writer: LogWriter, state: GateState, held_frames: int) -> None:
+        self.writer, self.state, self.held_frames = writer, state, held_frames
         self.begun: list[str] = []
         self.forgotten: list[str] = []
 
     def gate_for(self, symbol: str) -> Gate:
-        gate = Gate(symbol, self.writer, GateState.TRADES if self.state is GateState.OPEN else self.state)
+        state = GateState.TRADES if self.state is GateState.OPEN else self.state
+        gate = Gate(symbol, self.writer, state, self.held_frames)
         if self.state is GateState.OPEN:
             gate.open()
         return gate
@@ -56,10 +56,12 @@ class OpenDoors:
 class Bench:
     """A session with one subscribed symbol and everything around it."""
 
-    def __init__(self, executor: ThreadPoolExecutor, state: GateState = GateState.OPEN) -> None:
+    def __init__(
+        self, executor: ThreadPoolExecutor, state: GateState = GateState.OPEN, held_frames: int = 10_000
+    ) -> None:
         self.rest = FakeRest(time_ms=NOW)
         self.writer = NotingWriter(ListLog(), executor, rng=random.Random(1), capacity=50_000)
-        self.starter = OpenDoors(self.writer, state)
+        self.starter = OpenDoors(self.writer, state, held_frames)
         self.connection = FakeConnection()
         bound = ServerTime(Exchange(self.rest, executor, rng=random.Random(1)))
         self.session = StreamSession(self.connection, self.starter, self.writer, bound, "binance")
@@ -120,9 +122,8 @@ async def test_a_trade_of_this_connection_shows_earlier_losses_as_well_as_the_ne
     assert bench.taken == ["trade 9", "kline", "kline"]
 
 
-async def test_a_symbol_that_waits_for_long_makes_the_connection_wait(executor, monkeypatch):
-    monkeypatch.setattr(intake, "HELD_FRAMES", 3)
-    bench = Bench(executor, GateState.SHUT)
+async def test_a_symbol_that_waits_for_long_makes_the_connection_wait(executor):
+    bench = Bench(executor, GateState.SHUT, held_frames=3)
     await bench.take(agg_trade("BTCUSDT", 1, NOW), agg_trade("BTCUSDT", 2, NOW))
 
     waiting = asyncio.ensure_future(bench.session.take(json.dumps(agg_trade("BTCUSDT", 3, NOW)).encode()))
@@ -232,3 +233,11 @@ async def test_a_session_tells_which_symbols_it_heard_once(executor):
 
     assert bench.session.drain_heard() == {"BTCUSDT"}
     assert bench.session.drain_heard() == set()
+
+
+async def test_klines_that_wait_for_long_give_way_to_newer_ones_and_the_connection_is_read_on(executor):
+    bench = Bench(executor, GateState.TRADES, held_frames=3)
+
+    await bench.take(*(kline("BTCUSDT", NOW + number) for number in range(10)), agg_trade("BTCUSDT", 1, NOW + 10))
+
+    assert [getattr(item, "event_time", None) for item in bench.writer.items] == [NOW + 10, NOW + 8, NOW + 9]
