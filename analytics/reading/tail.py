@@ -70,7 +70,10 @@ class LogTail:
     def stop(self) -> None:
         """Stop following; returns when the thread has ended."""
         self._stop.set()
-        if self._tail is not None:
+        if not self._thread.is_alive():
+            self._close()
+        elif self._tail is not None:
+            # Its poll returns at once.
             self._tail.close()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout=10)
@@ -109,19 +112,39 @@ class LogTail:
                 delay = min(delay * 2, LONGEST_DELAY_S)
         close_old_connections()
 
+    def catch_up(self) -> None:
+        """Read all that the log holds now, in the caller's thread; instead of ``start``, for tests and tools."""
+        if self._tail is None:
+            self._begin()
+        ends = self._ends()
+        while not self.view.has_reached(ends):
+            self.step()
+        self.view.forget_sunk(self._sink_positions())
+
     def _follow(self) -> None:
-        """Follow from the sink's positions until stopped; raises what the log or a database raises."""
-        if not self.view.places():
-            self.view.start_at(self._starts(), self._coverage_before(self._log))
-        starts = self.view.places()
-        ends = {place: self._log.end_offset(*place) for place in starts}
-        self._tail = self._log.tail(starts)
+        """Follow until stopped, from the sink's positions or from where the thread was; raises what the log raises."""
+        self._begin()
+        ends = self._ends()
         try:
             while not self._stop.is_set():
                 self.step()
-                self._note_ready(ends)
+                if not self._ready.is_set() and self.view.has_reached(ends):
+                    self._ready.set()
         finally:
-            self._tail.close()
+            self._close()
+
+    def _begin(self) -> None:
+        if not self.view.places():
+            self.view.start_at(self._starts(), self._coverage_before(self._log))
+        self._tail = self._log.tail(self.view.places())
+
+    def _ends(self) -> dict[TopicPartition, int]:
+        return {place: self._log.end_offset(*place) for place in self.view.places()}
+
+    def _close(self) -> None:
+        tail, self._tail = self._tail, None
+        if tail is not None:
+            tail.close()
 
     def step(self) -> None:
         """One turn: what has come, then what the sink has stored meanwhile."""
@@ -151,10 +174,6 @@ class LogTail:
         if now - self._looked_at >= SINK_LOOK_S:
             self._looked_at = now
             self.view.forget_sunk(self._sink_positions())
-
-    def _note_ready(self, ends: Mapping[TopicPartition, int]) -> None:
-        if not self._ready.is_set() and self.view.has_reached(ends):
-            self._ready.set()
 
 
 def _read(stored: Stored) -> Tailed | None:
@@ -191,6 +210,13 @@ def get_tail() -> LogTail:
             _tail.wait_ready(timeout_s=5.0)
             atexit.register(close_tail)
         return _tail
+
+
+def use_tail(tail: LogTail) -> None:
+    """Make this the process's tail (its owner starts and stops it)."""
+    global _tail  # noqa: PLW0603 - the process has one tail
+    with _lock:
+        _tail = tail
 
 
 def close_tail() -> None:

@@ -9,6 +9,7 @@ from clickhouse_connect.driver.client import Client
 
 from analytics.clickhouse.client import client, close_clients
 from analytics.clickhouse.migrate import migrate
+from analytics.tests.stage import Stage
 from ingestion.log.sqlite import SqliteLog
 
 TABLES = (
@@ -47,3 +48,11 @@ def log(tmp_path: Path) -> Iterator[SqliteLog]:
     opened = SqliteLog(tmp_path / "log.db")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def stage(clickhouse: Client, log: SqliteLog, db: None) -> Iterator[Stage]:
+    """A log, the sink and the tail of a web process over an empty store."""
+    made = Stage(log)
+    yield made
+    made.close()

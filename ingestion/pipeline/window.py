@@ -136,7 +136,11 @@ def merge(left: Candle, right: Candle) -> Candle:
         return msgspec.structs.replace(right, open_time=left.open_time, interval=left.interval)
     assert left.first_trade_id is not None
     assert right.first_trade_id is not None
-    first, last = (left, right) if left.first_trade_id < right.first_trade_id else (right, left)
+    assert left.last_trade_id is not None
+    assert right.last_trade_id is not None
+    # Each end on its own: the ids of the two may interleave (stored minutes, and the log's between them).
+    first = left if left.first_trade_id < right.first_trade_id else right
+    last = left if left.last_trade_id > right.last_trade_id else right
     return Candle(
         symbol=left.symbol,
         interval=left.interval,
