@@ -43,7 +43,7 @@ class Bucket(msgspec.Struct, frozen=True):
     """What is known of one closed minute.
 
     ``trades`` are those held in the minute and its two neighbours, by id, invalid ids included;
-    ``previous_close`` is the flat price if it is empty.
+    ``previous_close`` is the flat price if it is empty. ``patient``: a first version may wait for a gap to close.
     """
 
     symbol: str
@@ -52,6 +52,7 @@ class Bucket(msgspec.Struct, frozen=True):
     version: Version | None
     kline: Kline | None
     previous_close: int
+    patient: bool = True
 
     @property
     def end(self) -> int:
@@ -74,7 +75,7 @@ def waits_for_backfill(coverage: SymbolCoverage, open_time: int) -> bool:
 
 def judge(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> CandleRecord | No:
     """The record that says something new of the minute, or why there is none."""
-    if waits_for_backfill(coverage, bucket.open_time) or _misses_trades(bucket, coverage):
+    if _waits_for_gap(bucket, coverage) or _misses_trades(bucket, coverage):
         return No.WAIT
     candle = _candle(bucket, coverage, standing)
     if isinstance(candle, No):
@@ -94,6 +95,14 @@ def judge(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> Candl
         _missing(bucket, candle, state, coverage),
         difference,
     )
+
+
+def _waits_for_gap(bucket: Bucket, coverage: SymbolCoverage) -> bool:
+    """True while repair is at it and there is no candle yet: a first one that is known to be short helps nobody."""
+    if waits_for_backfill(coverage, bucket.open_time):
+        return True
+    is_first = bucket.version is None and bucket.patient
+    return is_first and any(gap.touches(bucket.open_time, bucket.end) for gap in coverage.gaps)
 
 
 def _candle(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> Candle | No:

@@ -29,6 +29,8 @@ _TOGETHER = 30
 _NEAR_MS = 3 * MINUTE_MS
 # The sink is at most this far behind when all is well.
 _SOON_S = 0.5
+# For about a minute a first candle waits until the gap in it is repaired; then it is published with what it has.
+_PATIENT_TRIES = 6
 # By then something is wrong that does not mend itself.
 _COMPLAIN_AT_TRY = 8
 
@@ -98,6 +100,7 @@ def _judge_near(
             versions.get(row.open_time),
             klines.get(row.open_time),
             price or 0,
+            row.tries < _PATIENT_TRIES,
         )
         yield row, judge(bucket, coverage, standing)
 

@@ -213,6 +213,17 @@ def test_history_waits_until_its_gap_has_left_the_minute(store):
     assert (record.candle.revision, record.reason) == (10, "backfill")
 
 
+def test_a_first_candle_waits_for_the_repair_of_its_gap_but_not_for_ever(store):
+    gap = span(CoverageKind.GAP_OPENED, (2, 2), (TEN + 1_000, TEN + 3_000))
+    put(store, gap, *trades(1, 3, late=True))
+    assert rebuild(store) == []
+
+    Dirty.objects.update(tries=6)
+    [record] = rebuild_only(store)
+
+    assert (record.state, record.candle.revision, record.missing) == ("closed", 2, 1)
+
+
 def test_a_closed_gap_waits_for_the_trades_that_closed_it(store):
     put(store, *trades(1, 2, late=True))
     put(store, span(CoverageKind.GAP_CLOSED, (1, 2), (TEN, TEN + 2 * MINUTE)))
