@@ -135,7 +135,8 @@ class BinanceRest:
     ) -> list[Trade]:
         """Trades by id (``from_id`` inclusive), by trade time (ms, both ends inclusive), or the newest, ascending.
 
-        With an end and no start they are the last ones up to it. Ids below the exchange's reach answer the first stored ones.
+        With an end and no start they are the last ones up to it. Ids below the exchange's reach answer the first
+        that it has stored.
         """
         query = {"symbol": symbol, "fromId": from_id, "startTime": start_time, "endTime": end_time, "limit": limit}
         return self._get("aggTrades", query, lambda body: trades_from_rest(body, symbol, int(self._clock() * 1000)))

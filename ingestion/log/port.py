@@ -78,7 +78,8 @@ class Log(Protocol):
     def append(self, topic: str, records: Iterable[Record]) -> None:
         """Take the records durably, all or none, before returning.
 
-        Waits while the topic's back-pressure says so (DESIGN section 5); raises LogClosed when the log is closed meanwhile.
+        Waits while the topic's back-pressure says so (DESIGN section 5); raises LogClosed when the log is closed
+        meanwhile.
         """
 
     def reader(self, group: str, topics: Sequence[str]) -> Reader:

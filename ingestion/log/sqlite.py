@@ -8,10 +8,8 @@ from memory. Retention and compaction are in ``ingestion.log.sqlite_retention``.
 import threading
 import time
 import zlib
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +27,8 @@ from ingestion.log.port import (
     Stored,
     TopicPartition,
 )
-from ingestion.log.sqlite_file import Chunk, LogFile, PartitionRow
+from ingestion.log.sqlite_file import Chunk, LogFile
+from ingestion.log.sqlite_partition import Partition
 from ingestion.log.sqlite_readers import Cursor, SqliteReader, SqliteTail, Waiting
 from ingestion.log.sqlite_retention import TRIM_EVERY_MS, Trim
 from ingestion.log.topics import BY_NAME, CATALOGUE, GROUP_PROCESS, RAW_TRADES
@@ -40,36 +39,7 @@ _log = structlog.get_logger(__name__)
 HELD_BACK_BY: Final = {RAW_TRADES.name: GROUP_PROCESS}
 # A row is decoded whole, so a long append is cut into rows of this many records.
 _ROW_RECORDS: Final = 2_000
-# Per partition; enough for every reader that keeps up to find what it needs in memory.
-_CACHED_RECORDS: Final = 4_000
 _COMPLAIN_EVERY_S: Final = 10.0
-_last = attrgetter("last")
-
-
-class Partition:
-    """What is known of one partition in memory. Guarded by the log's ``_memory`` lock."""
-
-    def __init__(self, row: PartitionRow) -> None:
-        self.no, self.place = row.no, TopicPartition(row.topic, row.partition)
-        self.topic_id, self.epoch = row.topic_id, row.epoch
-        self.start, self.end = row.start, row.end
-        self._recent: list[Chunk] = []
-        self._recent_records = 0
-        self.readers: set[Waiting] = set()
-
-    def take(self, chunk: Chunk) -> None:
-        """Show a committed batch to readers."""
-        self._recent.append(chunk)
-        self._recent_records += len(chunk)
-        self.end = chunk.last + 1
-        while self._recent_records > _CACHED_RECORDS and len(self._recent) > 1:
-            self._recent_records -= len(self._recent.pop(0))
-
-    def cached(self, offset: int) -> list[Chunk] | None:
-        """The batches from ``offset`` on, or None when the file must be asked."""
-        if not self._recent or offset < self._recent[0].base:
-            return None
-        return self._recent[bisect_left(self._recent, offset, key=_last) :]
 
 
 class SqliteLog:
@@ -178,8 +148,7 @@ class SqliteLog:
     def _save(self, place: TopicPartition, records: Sequence[Record]) -> list[Chunk]:
         part, now = self._part(place), self._clock_ms()
         chunks = [
-            Chunk.of(part.end + at, now, records[at : at + _ROW_RECORDS])
-            for at in range(0, len(records), _ROW_RECORDS)
+            Chunk.of(part.end + at, now, records[at : at + _ROW_RECORDS]) for at in range(0, len(records), _ROW_RECORDS)
         ]
         for chunk in chunks:
             self._file.save_chunk(part.no, place.partition, chunk)
@@ -247,9 +216,7 @@ class SqliteLog:
         for place in places:
             self._part(place).readers.add(reader)
 
-    def _snapshot(
-        self, group: str, places: Sequence[TopicPartition]
-    ) -> dict[TopicPartition, tuple[int, State]]:
+    def _snapshot(self, group: str, places: Sequence[TopicPartition]) -> dict[TopicPartition, tuple[int, State]]:
         return {
             place: (self._from_kept(place, self.position(group, *place)), self._file.state(group, place.partition))
             for place in places
@@ -353,8 +320,9 @@ class SqliteLog:
             self._trimmed_at = self._clock_ms()
             taken = 0
             for part in self._partitions.values():
+                bounds = self._needed_from(part), part.end
                 start, count = self._trim.run(
-                    part.no, part.place, BY_NAME.get(part.place.topic), (self._needed_from(part), part.end), self._trimmed_at
+                    part.no, part.place, BY_NAME.get(part.place.topic), bounds, self._trimmed_at
                 )
                 with self._memory:
                     part.start = max(part.start, start)

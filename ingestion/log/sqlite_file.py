@@ -133,9 +133,7 @@ class LogFile:
         except OSError as error:
             raise LogError(f"{self.path}: {error}. {_FOLDER}") from error
         with self._explained():
-            return sqlite3.connect(
-                self.path, isolation_level=None, check_same_thread=False, timeout=_LOCK_WAIT_S
-            )
+            return sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=_LOCK_WAIT_S)
 
     def _prepare(self) -> None:
         with self._explained():
@@ -247,9 +245,7 @@ class LogFile:
 
     def delete_to(self, no: int, partition: int, last: int) -> None:
         """Forget every batch that ends at ``last`` or before."""
-        self._db.execute(
-            "DELETE FROM batches WHERE topic = ? AND partition = ? AND last <= ?", (no, partition, last)
-        )
+        self._db.execute("DELETE FROM batches WHERE topic = ? AND partition = ? AND last <= ?", (no, partition, last))
 
     def chunks(self, no: int, partition: int, start: int, max_records: int) -> list[Chunk]:
         """The batches from the one that holds ``start`` on, until ``max_records`` or the end."""

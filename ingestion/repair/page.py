@@ -29,10 +29,11 @@ class Findings:
     beyond: list[Range] = field(default_factory=list)
 
 
-def take_page(
-    work: SymbolWork, target: Target, rows: Sequence[Trade], now_s: float, policy: Policy
-) -> Findings:
-    """Apply the answer to ``target``'s question to the work. ``rows`` ascend by id and start at ``target.ask_from`` or above."""
+def take_page(work: SymbolWork, target: Target, rows: Sequence[Trade], now_s: float, policy: Policy) -> Findings:
+    """Apply the answer to ``target``'s question to the work.
+
+    ``rows`` ascend by id and start at ``target.ask_from`` or above.
+    """
     if not rows:
         _postpone(work, target, now_s, policy)
         return Findings()
@@ -119,9 +120,7 @@ def _postpone(work: SymbolWork, target: Target, now_s: float, policy: Policy) ->
         work.tail = None
 
 
-def _settle(
-    work: SymbolWork, target: Target, ids: Sequence[int], now_s: float, policy: Policy
-) -> list[Range]:
+def _settle(work: SymbolWork, target: Target, ids: Sequence[int], now_s: float, policy: Policy) -> list[Range]:
     """Take what the page speaks of out of the missing ids: rows are fetched, skipped ids become suspects."""
     floor, top = ids[0], ids[-1]
     for start, end, below in skipped(ids):

@@ -39,7 +39,7 @@ class Policy:
 
 
 class Missing(msgspec.Struct, array_like=True):
-    """Ids to ask for. ``time``: the newer, the earlier they are asked for; ``served``: the turn they were last asked in.
+    """Ids to ask for. ``time``: the newest go first; ``served``: the turn they were last asked for in.
 
     ``probing``: the row just below did not come back, so ask from further below. ``beyond``: REST does not
     reach down to these ids; they are left to the archive.

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
-
 from ingestion.repair.role import RepairGaps, build_role
 from ingestion.roles.command import RoleCommand
 

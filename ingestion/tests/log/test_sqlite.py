@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from ingestion.log.port import LogError, Record, TopicPartition
 from ingestion.log.sqlite import SqliteLog
-from ingestion.log.topics import ENRICHED_TRADES, GROUP_SINK
-from ingestion.tests.log.contract import LogContract, everything, numbers, record, records
+from ingestion.log.topics import GROUP_SINK
+from ingestion.tests.log.contract import LogContract
 from ingestion.tests.log.kills import Child
+from ingestion.tests.log.material import OUT, everything, numbers, record, records
 
-OUT = ENRICHED_TRADES.name
 OUT_0 = TopicPartition(OUT, 0)
 
 

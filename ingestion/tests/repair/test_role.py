@@ -371,3 +371,4 @@ def _step_or_die(rng: random.Random, world: World) -> None:
     if death == "between":
         world.kill_repair()
     world.exchange.errors = []
+    world.quick.die_before_commit = world.quick.die_after_commit = False
