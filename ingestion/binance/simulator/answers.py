@@ -67,8 +67,8 @@ class Exchange:
         limit, offset = params.limit(), params.zone_ms()
         known_to = self._known_to()
         opens = _Opens(interval, offset)
-        rows = book.rows(book.first, book.first + 1)
-        if not rows or rows[0].trade_time >= known_to:
+        rows = _oldest(book, book.first, book.place_at(known_to), 1)
+        if not rows:
             return []
         first = opens.of(rows[0].trade_time)
         last = opens.of(known_to - 1 if end is None else min(end, known_to - 1))

@@ -120,6 +120,7 @@ class SimulatedExchange:
         """Serve on that port (0: a free one). Raises OSError when it is taken."""
         listener = _listen(host, port)
         self._host, self._port = host, listener.getsockname()[1]
+        self._ready.clear()
         self._server = uvicorn.Server(self._uvicorn_config())
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="simulated-exchange", daemon=True

@@ -1,6 +1,7 @@
 """How much a client may ask: weights per minute, 429 when they are spent, 418 for those who go on."""
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ class Weights:
     def __init__(self, limit: int, wall: Callable[[], float]) -> None:
         self.limit = limit
         self._wall = wall
+        self._lock = threading.Lock()
         self._accounts: dict[str, _Account] = {}
         self._forced: tuple[int, float, int] | None = None
 
@@ -38,7 +40,11 @@ class Weights:
 
     def spend(self, address: str, weight: int) -> int:
         """Take the weight; what is used of this minute. Raises ApiError 429 or 418."""
-        self._refuse_if_forced()
+        with self._lock:
+            self._refuse_if_forced()
+            return self._charge(address, weight)
+
+    def _charge(self, address: str, weight: int) -> int:
         account = self._accounts.setdefault(address, _Account())
         now = self._wall()
         if now < account.banned_until:

@@ -38,7 +38,7 @@ def running(**fields: Any) -> Iterator[SimulatedExchange]:
 def open_socket(exchange: SimulatedExchange, path: str) -> ClientConnection:
     """A connection as a bot opens it, ping included, without compression."""
     # This client may wait for the reply to its close behind frames it does not read any more.
-    return connect(exchange.ws_url + path, compression=None, max_size=None, close_timeout=0.5)
+    return connect(exchange.ws_url + path, compression=None, max_size=None, close_timeout=0.2)
 
 
 def ask(socket: ClientConnection, **request: Any) -> Any:
