@@ -1,14 +1,24 @@
 """Every address of the server."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from streamloom import health
 from streamloom.pages import page_urlpatterns
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus metrics of this process."""
+    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("health", health.health),
+    path("health/live", health.live),
+    path("metrics", metrics),
     *page_urlpatterns,
-    *([path("", include("analytics.api.urls"))] if find_spec("analytics.api.urls") else []),
+    path("", include("analytics.api.urls")),
 ]
