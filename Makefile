@@ -1,0 +1,61 @@
+# Streamloom. `make` lists what can be done; every target sets up what it needs.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV ?= .venv
+PY := $(VENV)/bin/python
+UV := $(shell command -v uv 2>/dev/null)
+# The newest supported Python that really runs (a version manager's shim may exist without its version).
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done)
+ARGS ?=
+
+.PHONY: help setup demo test lint types unit browser fmt lock simulate clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## make the virtual environment (uv when present, else venv and pip)
+
+$(VENV)/.ready: requirements/dev.txt
+	@test -n "$(UV)$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; on Debian: apt-get install python3 python3-venv"; exit 1; }
+ifdef UV
+	@test -x $(PY) || uv venv --quiet $(if $(PYTHON),--python $(PYTHON)) $(VENV)
+	uv pip install --quiet --python $(PY) --require-hashes -r requirements/dev.txt
+else
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo "venv is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+endif
+	@touch $@
+
+demo: setup ## run everything on this machine, e.g. make demo ARGS="--port 8123 --source simulated"
+	@exec $(PY) manage.py demo $(ARGS)
+
+test: lint types unit browser ## every check and every test
+
+lint: setup ## style, and who may import whom
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/lint-imports
+
+types: setup ## strict types of the pure core
+	$(VENV)/bin/mypy
+
+unit: setup ## the tests without a browser
+	$(PY) -m pytest -m "not browser" $(ARGS)
+
+browser: setup ## the tests in a real browser (Chromium); a process of its own, because Playwright keeps the event loop
+	$(PY) -m pytest -m browser $(ARGS)
+
+fmt: setup ## format the code
+	$(VENV)/bin/ruff check --fix-only --quiet .
+	$(VENV)/bin/ruff format .
+
+lock: ## write the hashed requirements/*.txt anew (needs uv)
+	cd requirements && for set in base embedded dev; do \
+		uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --upgrade -q $$set.in -o $$set.txt; done
+
+simulate: setup ## run the simulated exchange alone, e.g. make simulate ARGS="--help"
+	@exec $(PY) manage.py simulate_exchange $(ARGS)
+
+clean: ## remove the virtual environment and the caches; the data in var/ stays
+	rm -rf $(VENV) .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
