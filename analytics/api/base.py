@@ -27,7 +27,7 @@ class JsonRenderer(BaseRenderer):
         context = renderer_context or {}
         response = context.get("response")
         if getattr(response, "is_problem", False):
-            response.content_type = problems.CONTENT_TYPE
+            response["Content-Type"] = problems.CONTENT_TYPE
         encoded = b"" if data is None else msgspec.json.encode(data)
         indent = context.get("indent")
         return msgspec.json.format(encoded, indent=indent) if indent and encoded else encoded
@@ -42,7 +42,7 @@ class HtmlRenderer(BrowsableAPIRenderer):
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> str:
         page = super().render(data, accepted_media_type, renderer_context)
         # The JSON inside the page has set its own type.
-        (renderer_context or {})["response"].content_type = f"{self.media_type}; charset={self.charset}"
+        (renderer_context or {})["response"]["Content-Type"] = f"{self.media_type}; charset={self.charset}"
         return page
 
 

@@ -1,0 +1,107 @@
+import pytest
+
+from analytics.tests.samples import BTC, MINUTE, TEN, enriched, live, segment, span, trade
+from ingestion.pipeline.records import CoverageKind
+
+pytestmark = pytest.mark.django_db
+
+OPENED, CLOSED, HOLE = CoverageKind.GAP_OPENED, CoverageKind.GAP_CLOSED, CoverageKind.HOLE
+
+
+@pytest.fixture
+def lossy(stage):
+    """Ids 0 to 99 a second apart; 10 to 19 were lost and repaired, 30 to 34 are lost, 50 is a hole."""
+    held = [n for n in range(100) if not 30 <= n <= 34 and n != 50]
+    stage.tell(*[enriched(trade(n, TEN + n * 1000)) for n in held])
+    return stage.tell(
+        segment(0, TEN),
+        span(OPENED, (10, 19), (TEN + 9000, TEN + 20_000)),
+        span(OPENED, (30, 34), (TEN + 29_000, TEN + 35_000)),
+        span(CLOSED, (10, 19), (TEN + 9000, TEN + 20_000)),
+        span(OPENED, (50, 50), (TEN + 49_000, TEN + 51_000)),
+        span(HOLE, (50, 50), (TEN + 49_000, TEN + 51_000), cause="exchange"),
+        live(TEN + 100_000, TEN + MINUTE, last_trade_id=99, last_trade_time=TEN + 99_000),
+    )
+
+
+def test_all_that_is_held_and_missing_is_told(get, lossy):
+    body = get("/coverage", symbol=BTC).json()
+
+    assert {name: body[name] for name in ("first_trade_id", "last_trade_id", "first_time", "last_time")} == {
+        "first_trade_id": 0,
+        "last_trade_id": 99,
+        "first_time": TEN,
+        "last_time": TEN + 99_000,
+    }
+    assert (body["held"], body["missing"], body["holes"], body["complete"]) == (94, 6, 1, False)
+    assert body["segments"] == [{"from_id": 0, "to_id": 99, "from_time": TEN, "to_time": TEN + 100_000}]
+    assert [(gap["from_id"], gap["to_id"], gap["state"]) for gap in body["gaps"]] == [
+        (30, 34, "open"),
+        (50, 50, "hole"),
+    ]
+    assert body["gaps"][1] == {
+        "from_id": 50,
+        "to_id": 50,
+        "count": 1,
+        "from_time": TEN + 49_000,
+        "to_time": TEN + 51_000,
+        "opened_at": TEN + 51_000,
+        "closed_at": None,
+        "state": "hole",
+        "proved": False,
+        "cause": "exchange",
+    }
+    assert (body["halts"], body["feed_time"], body["next"]) == ([], TEN + 100_000, None)
+
+
+def test_repaired_gaps_are_listed_on_request(get, lossy):
+    gaps = get("/coverage", symbol=BTC, include="repaired").json()["gaps"]
+
+    assert [(gap["from_id"], gap["state"]) for gap in gaps] == [(10, "repaired"), (30, "open"), (50, "hole")]
+    assert gaps[0]["closed_at"] == TEN + 20_000
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "held", "missing", "complete"),
+    [(0, 29_000, 29, 0, True), (20_000, 40_000, 15, 5, False), (60_000, 70_000, 10, 0, True), (-5000, 10_000, 10, 0, False)],
+)
+def test_a_range_has_its_own_figures(get, lossy, start, end, held, missing, complete):
+    body = get("/coverage", symbol=BTC, from_=TEN + start, to=TEN + end).json()
+
+    assert (body["held"], body["missing"], body["complete"]) == (held, missing, complete)
+
+
+def test_many_gaps_come_in_pages(get, lossy):
+    first = get("/coverage", symbol=BTC, limit=1).json()
+    second = get("/coverage", symbol=BTC, limit=1, cursor=first["next"]).json()
+
+    assert [gap["from_id"] for gap in (*first["gaps"], *second["gaps"])] == [30, 50]
+    assert second["next"] is None
+
+
+def test_the_coverage_outlives_the_log_s_retention(get, lossy):
+    from analytics.reading.sources import coverage_before
+    from analytics.reading.tail import LogTail
+
+    lossy.sink()
+
+    class Aged:
+        """The log after retention took every change of coverage."""
+
+        def __getattr__(self, name):
+            return getattr(lossy.log, name)
+
+        def start_offset(self, topic, partition):
+            return lossy.log.end_offset(topic, partition) if topic == "coverage" else 0
+
+    tail = LogTail(Aged(), lossy.positions, coverage_before)
+    tail.catch_up()
+
+    assert tail.view.coverage(BTC) == lossy.view.coverage(BTC)
+    tail.stop()
+
+
+def test_a_symbol_without_data_has_nothing(get, lossy):
+    body = get("/coverage", symbol="ADAUSDT").json()
+
+    assert (body["segments"], body["held"], body["complete"], body["first_trade_id"]) == ([], 0, False, None)
