@@ -7,9 +7,9 @@ export function seconds(openTime) { return openTime / 1000; }
 
 export function isUp(row) { return Number(row.close) >= Number(row.open); }
 
-/** A candle's body: hollow when it rose, solid when it fell, so that direction never hangs on colour. */
+/** A candle's body: hollow when it rose, solid when it fell, so that direction never hangs on colour; grey without trades. */
 export function candleBar(row, colours) {
-  const edge = isUp(row) ? colours.up : colours.down;
+  const edge = row.trades === 0 ? colours.quiet : isUp(row) ? colours.up : colours.down;
   return {
     time: seconds(row.open_time),
     open: Number(row.open), high: Number(row.high), low: Number(row.low), close: Number(row.close),

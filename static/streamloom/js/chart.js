@@ -5,11 +5,13 @@ import * as library from "../../vendor/lightweight-charts/lightweight-charts.sta
 import { candleBar, marks, needsMark, seconds, stripBar, volumeBar } from "./bars.js";
 import { emptySlots, withEmptySlots } from "./candles.js";
 import { axisPrice, compact } from "./format.js";
+import { isDaily } from "./intervals.js";
 import { colours as readColours } from "./theme.js";
 
 // So many candles from the oldest one the next page of history is fetched.
 const EDGE_BARS = 60;
 const FIRST_VIEW_BARS = 160;
+const FEWEST_BARS = 80;
 const MIN_SPACING = 6;
 const RIGHT_BARS = 6;
 
@@ -49,11 +51,12 @@ export class CandleChart {
   }
 
   /** Begin another view: nothing drawn, the newest candles in sight once they come. */
-  reset(store, { isSecondsShown, decimals }) {
+  reset(store, decimals) {
     this.#store = store;
     this.#cursor = null;
     this.isFresh = true;
-    this.chart.applyOptions({ timeScale: { secondsVisible: isSecondsShown } });
+    const { interval } = store;
+    this.chart.applyOptions({ timeScale: { secondsVisible: interval === "1s", timeVisible: !isDaily(interval) } });
     this.setDecimals(decimals);
     this.redraw();
   }
@@ -83,7 +86,8 @@ export class CandleChart {
   #showNewest() {
     this.isFresh = false;
     const scale = this.chart.timeScale();
-    scale.applyOptions({ barSpacing: Math.max(MIN_SPACING, scale.width() / FIRST_VIEW_BARS) });
+    const bars = Math.min(Math.max(this.#drawn.size + RIGHT_BARS, FEWEST_BARS), FIRST_VIEW_BARS);
+    scale.applyOptions({ barSpacing: Math.max(MIN_SPACING, scale.width() / bars) });
     scale.scrollToPosition(RIGHT_BARS, false);
   }
 
@@ -195,7 +199,7 @@ export class CandleChart {
       grid: { vertLines: { color: colours.grid }, horzLines: { color: colours.grid } },
       crosshair: { mode: library.CrosshairMode.Normal, vertLine: line, horzLine: line },
       rightPriceScale: { borderColor: colours.line },
-      timeScale: { borderColor: colours.line, timeVisible: true, rightOffset: RIGHT_BARS, minBarSpacing: 0.5 },
+      timeScale: { borderColor: colours.line, rightOffset: RIGHT_BARS, minBarSpacing: 0.5 },
       localization: { locale: "en-GB" },
     };
   }

@@ -9,6 +9,7 @@ const MOST_PAGE = 5_000;
 // Redrawing a candle costs more the more of them are loaded (0.2 ms at 5,000): beyond this a wider interval serves better.
 const MOST_LOADED = 10_000;
 const COVERAGE_EVERY_MS = 5_000;
+const PAST_AFTER_MS = 400;
 const LONGEST_RETRY_MS = 15_000;
 
 /**
@@ -21,6 +22,7 @@ export class CandleFeed {
   #isPaging = false;
   #isExhausted = false;
   #wasSnapshotSeen = false;
+  #pastTimer = null;
 
   constructor(listener) {
     this.listener = listener;
@@ -123,11 +125,23 @@ export class CandleFeed {
   }
 
   #live(row) {
-    // A correction of a candle that is not loaded waits in the history that scrolling back fetches.
-    if (this.store.size && row.open_time < this.store.first.open_time) return;
+    if (this.store.size && row.open_time < this.store.first.open_time) return this.#pastCame();
     if (this.store.merge([row]).length === 0) return;
     if (this.store.size === 1) this.listener.onProblem(null);
     this.listener.onRow(row);
+  }
+
+  /**
+   * A candle older than all that is loaded: history is coming in (the first start, a backfill). Where the chart ends
+   * for want of older candles it is fetched; otherwise it waits for the reader to scroll there.
+   */
+  #pastCame() {
+    if (this.#pastTimer || (!this.#isExhausted && this.store.size >= PAGE)) return;
+    this.#pastTimer = setTimeout(() => {
+      this.#pastTimer = null;
+      this.#isExhausted = false;
+      this.older();
+    }, PAST_AFTER_MS);
   }
 
   #refused({ code, detail }) {

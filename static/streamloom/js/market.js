@@ -1,6 +1,7 @@
 /** The market page: puts the parts together and holds the one view `{symbol, interval, range}`. */
 
 import { ApiError } from "./api.js";
+import { bindAppearance } from "./appearance.js";
 import { ConnectionBadge, CoverageBadge } from "./badges.js";
 import { CandleChart } from "./chart.js";
 import { CandleFeed } from "./feed.js";
@@ -14,7 +15,6 @@ import { onViewAsked, readView, writeView } from "./state.js";
 import { SymbolSearch } from "./symbols.js";
 import { CandleTable } from "./table.js";
 import { nextPalette, nextTheme, onColours } from "./theme.js";
-import { bindAppearance } from "./appearance.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -49,7 +49,7 @@ const feed = new CandleFeed({
     coverage.show(null);
     legend.show(null, {});
     showNotice($("notice"), null);
-    chart.reset(store, { isSecondsShown: view.interval === "1s", decimals });
+    chart.reset(store, decimals);
   },
   onRows: (store) => {
     learnDecimals(store);
@@ -58,12 +58,14 @@ const feed = new CandleFeed({
   },
   onRow: (row) => {
     chart.draw(row);
+    connection.setStaleness(0);
+    showClock(row.known_at);
     afterRows();
   },
   onCoverage: (block) => {
     coverage.show(block);
     connection.setStaleness(block.stale_s);
-    if (block.feed_time) $("feed-clock").textContent = `${utc(block.feed_time, { seconds: true })} UTC`;
+    showClock(block.feed_time);
   },
   onProblem: (problem) => showNotice($("notice"), problem, view.symbol),
   onConnection: (state) => connection.setConnection(state),
@@ -75,6 +77,10 @@ function afterRows() {
   headline.show(last, { decimals });
   table.show(feed.store, view);
   showLegend();
+}
+
+function showClock(feedTime) {
+  if (feedTime) $("feed-clock").textContent = `${utc(feedTime, { seconds: true })} UTC`;
 }
 
 function showLegend() {

@@ -11,18 +11,19 @@ export function stageCard(stage, rates) {
   const head = element("header");
   head.append(element("h3", { textContent: stage.name }), badge([stage.status, stage.status]));
   card.append(head, element("p", { className: "does", textContent: stage.does }), figures(stage));
-  card.append(line(rates, stage.name), element("p", { className: "detail", textContent: detail(stage) }));
+  if (stage.rate !== null) card.append(line(rates, stage.name));
+  card.append(element("p", { className: "detail", textContent: detail(stage) }));
   return card;
 }
 
 function figures(stage) {
   const list = element("dl");
-  const age = stage.last_message_age_s;
-  const pairs = [
-    ["Rate", stage.rate === null ? "–" : `${stage.rate < 10 ? stage.rate.toFixed(1) : whole(Math.round(stage.rate))}/s`],
-    ["Lag", whole(stage.lag)],
-    ["Last message", age === null ? "none yet" : span(age)],
-  ];
+  const pairs = [["Lag", whole(stage.lag)]];
+  if (stage.rate !== null) {
+    const age = stage.last_message_age_s;
+    pairs.unshift(["Rate", `${stage.rate < 10 ? stage.rate.toFixed(1) : whole(Math.round(stage.rate))}/s`]);
+    pairs.push(["Last message", age === null ? "none yet" : span(age)]);
+  }
   for (const [term, text] of pairs) list.append(element("dt", { textContent: term }), element("dd", { textContent: text }));
   return list;
 }

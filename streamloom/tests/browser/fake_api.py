@@ -73,6 +73,10 @@ class FakeApi:
         self.market.prices[symbol] = price
         self._in_loop(self._publish(symbol))
 
+    def send_past(self, symbol: str, back: int) -> None:
+        """A message about the candle so many buckets before the newest one, as a backfill makes them."""
+        self._in_loop(self._publish(symbol, back))
+
     def advance(self, ms: int) -> None:
         """Move the feed's clock without a word to anyone, as time passes while a socket is down."""
         self.market.now_ms += ms
@@ -175,10 +179,10 @@ class FakeApi:
         await socket.send_json(_message("subscribed", symbol, interval, id=message["id"]))
         await socket.send_json(_message("snapshot", symbol, interval, candles=rows))
 
-    async def _publish(self, symbol: str) -> None:
+    async def _publish(self, symbol: str, back: int = 0) -> None:
         for socket, wanted in list(self.subscriptions.items()):
             for interval in [interval for name, interval in wanted if name == symbol]:
-                for row in self.market.candles(symbol, Interval(interval), 2, None):
+                for row in self.market.candles(symbol, Interval(interval), back + 2, None)[:2]:
                     await socket.send_json(_message("candle", symbol, interval, candle=row))
 
     async def _close_all(self) -> None:

@@ -21,6 +21,7 @@ class FakeMarket:
     now_ms: int
     base_prices: dict[str, float]
     prices: dict[str, float] = field(default_factory=dict)
+    history: int = HISTORY
 
     def price(self, symbol: str) -> float:
         """The last price."""
@@ -30,7 +31,7 @@ class FakeMarket:
         """The last ``count`` candles that open before ``to``, oldest first, the forming one included."""
         newest = interval.open_of(self.now_ms)
         rows: list[dict[str, object]] = []
-        for back in range(HISTORY):
+        for back in range(self.history):
             open_time = interval.step_back(newest, back)
             if back not in UNKNOWN_BUCKETS and (to is None or open_time < to):
                 rows.append(self.candle(symbol, interval, open_time, back))

@@ -40,7 +40,7 @@ STATUS: dict[str, object] = {
         _stage("process", "raw_trades → candles, coverage", lag=1240, status="degraded", detail="catching up"),
         _stage("repair", "gaps → REST → raw_trades", rate=0.0, last_message_at=None, last_message_age_s=None),
         _stage("sink", "log → ClickHouse", status="down", detail="no heartbeat for 34 s", beat_age_s=34.0),
-        _stage("web", "ClickHouse, log → answers", lag=None, rate=3.0),
+        _stage("web", "tables and log → answers", rate=None),
     ],
     "problems": [],
     "topics": [

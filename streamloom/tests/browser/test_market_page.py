@@ -179,6 +179,20 @@ def test_scrolling_back_fetches_older_candles(visit: Visit, api: FakeApi) -> Non
     expect(page.locator("#go-live")).to_be_hidden()
 
 
+def test_history_that_comes_in_after_the_page_was_opened_fills_the_chart(visit: Visit, api: FakeApi) -> None:
+    api.market.history = 3
+    page = visit.open()
+    wait_for_chart(page)
+    expect(page.locator("#candle-table tbody tr")).to_have_count(3)
+
+    api.market.history = 200
+    api.send_past("BTCUSDT", 150)
+    api.set_price("BTCUSDT", 64_002.0)
+
+    expect(page.locator("#candle-table tbody tr")).to_have_count(12)
+    assert visit.problems == []
+
+
 def test_a_shared_address_shows_the_same_span_of_the_past(visit: Visit, api: FakeApi) -> None:
     start = START_MS - 900 * MINUTE_MS
 
