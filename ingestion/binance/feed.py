@@ -82,12 +82,12 @@ class Feed:
                 self._tasks[number] = group.create_task(self._lanes[number].run(), name=f"lane {number}")
             self._lanes[number].carry(symbols)
         for number in self._lanes.keys() - self._plan.keys():
-            group.create_task(self._retire(number), name=f"retire lane {number}")
+            # Taken out at once: its number may be given to a new lane before this one is closed.
+            lane, task = self._lanes.pop(number), self._tasks.pop(number)
+            group.create_task(self._retire(lane, task), name=f"retire lane {number}")
 
-    async def _retire(self, number: int) -> None:
-        task, lane = self._tasks.pop(number, None), self._lanes.pop(number, None)
-        if task is None or lane is None:
-            return
+    @staticmethod
+    async def _retire(lane: Lane, task: asyncio.Task[None]) -> None:
         task.cancel()
         await asyncio.wait([task])
         lane.release()

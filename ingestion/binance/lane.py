@@ -119,6 +119,8 @@ class Lane:
 
     async def close(self) -> None:
         """Close what is open."""
+        for gauge in (metrics.CONNECTION_AGE, metrics.CONNECTION_SYMBOLS, metrics.SILENT_SYMBOLS):
+            gauge.labels(str(self.number)).set(0)
         for connection in (self._fresh, self.current):
             if connection is not None:
                 await connection.close()

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Mapping
 
+import structlog
 from django.conf import settings
 from django.db import close_old_connections
 
@@ -12,6 +13,8 @@ from ingestion.ingest.loop import IngestConfig, IngestLoop, Snapshot, Watched
 from ingestion.log import open_log
 from ingestion.roles.role import Pulse, Role
 from markets import selectors
+
+log = structlog.get_logger(__name__)
 
 TURN_S = 0.5
 
@@ -45,6 +48,8 @@ class IngestRole(Role):
             return
         self._main.cancel()
         self._loop.run_until_complete(asyncio.wait([self._main]))
+        if not self._main.cancelled() and self._main.exception() is not None:
+            log.error("Ingest did not end well", error=str(self._main.exception()))
         self._loop.close()
         self._loop = self._main = None
 

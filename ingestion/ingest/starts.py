@@ -101,7 +101,7 @@ class Starts:
             return
         if not entry.started.is_set() and not entry.is_starting:
             entry.is_starting = True
-            self._run(entry, self._start(entry, gate))
+            self._run(entry, self._start(entry, session, gate))
         if gate not in self._anchors:
             self._anchors[gate] = self._spawn(self._newest.anchor(session, gate, entry.started))
         self._fetch_history(entry)
@@ -158,8 +158,8 @@ class Starts:
             self._writer.put(Unwatch(entry.name, feed_time))
         log.info("A symbol is no longer watched", symbol=entry.name)
 
-    async def _start(self, entry: _Symbol, gate: Gate) -> None:
-        moment = await self._first_moment(gate)
+    async def _start(self, entry: _Symbol, session: StreamSession, gate: Gate) -> None:
+        moment = await self._first_moment(session, gate)
         minute = Interval.M1.open_of(moment)
         first_id = await self._exchange.first_wanted_id(entry.name, minute)
         self._writer.put(Want(entry.name, first_id, minute, "start", moment))
@@ -169,12 +169,13 @@ class Starts:
             waiting.let_trades_through()
         log.info("A symbol has started", symbol=entry.name, from_id=first_id, covered_from=minute)
 
-    async def _first_moment(self, gate: Gate) -> int:
-        """The feed's time when the symbol's stream began: of its first frame, else of the exchange."""
+    async def _first_moment(self, session: StreamSession, gate: Gate) -> int:
+        """The feed's time when the symbol's stream began: of its first frame, else of what the connection brings
+        (a replay at reading speed is hours behind its server's clock), else of the exchange."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(gate.first.wait(), self._first_frame_s)
         if not gate.held:
-            return await self._exchange.insist_on_time()
+            return session.clock() or await self._exchange.insist_on_time()
         first = gate.held[0]
         if type(first) is Trade and first.event_time is None:
             return first.trade_time

@@ -174,6 +174,19 @@ async def test_the_last_symbol_takes_its_connection_with_it():
         assert feed.states() == []
 
 
+async def test_a_symbol_that_returns_while_its_connection_closes_gets_a_new_one():
+    recorder = Recorder()
+    async with ScriptedExchange() as server, feeding(server, recorder, "BTCUSDT") as feed:
+        await until(lambda: recorder.sessions and recorder.sessions[0].acked)
+
+        feed.watch([])
+        feed.watch(["BTCUSDT"])
+        await until(lambda: len(recorder.sessions) == 2 and recorder.sessions[1].acked == {"BTCUSDT"})
+        await until(lambda: len(server.open_clients) == 1)
+
+        assert server.clients[1].is_open
+
+
 async def test_many_requests_stay_within_the_exchanges_pace():
     recorder = Recorder()
     names = [f"S{number}" for number in range(250)]

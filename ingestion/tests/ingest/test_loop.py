@@ -123,6 +123,18 @@ async def test_a_stream_that_says_nothing_starts_at_the_exchanges_time(stage):
     assert stage.records()[0] == Want("BTCUSDT", 14, MINUTE, "start", MINUTE + 30_000)
 
 
+async def test_a_quiet_symbol_starts_at_the_time_of_the_stream_even_if_the_exchange_is_far_ahead(stage):
+    # A replay at reading speed: the server's clock has run on while its frames wait in our socket.
+    stage.rest.time_ms = MINUTE + 5 * HOUR
+    stage.watched["ETHUSDT"] = Watched()
+    async with stage.ingesting():
+        await stage.subscribed("ethusdt@aggTrade")
+        await stage.server.broadcast(kline("BTCUSDT", MINUTE + 20_000))
+        await until(lambda: stage.of(Want, "ETHUSDT"))
+
+    assert stage.of(Want, "ETHUSDT") == [Want("ETHUSDT", None, MINUTE, "start", MINUTE + 20_000)]
+
+
 async def test_while_rest_is_away_everything_waits_and_the_want_still_comes_first(stage):
     stage.rest.is_away = True
     async with stage.ingesting() as ingest:
