@@ -5,6 +5,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from drf_spectacular.drainage import set_override
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -99,6 +100,7 @@ class WholeField(Param):
         super().__init__(**options)
         self.least, self.most = least, most
         self.allowed = f"a whole number from {least} to {most}"
+        set_override(self, "field", {"type": "integer", "format": "int64", "minimum": least, "maximum": most})
 
     def to_representation(self, value: int) -> int:  # type: ignore[override]
         return value
@@ -156,6 +158,9 @@ class ThresholdField(Param):
     """A ratio above 0, exact."""
 
     allowed = "a number above 0, at most 10, e.g. 0.03 for 3 %"
+
+    def to_representation(self, value: Decimal) -> float:  # type: ignore[override]
+        return float(value)
 
     def to_internal_value(self, data: str) -> Decimal:
         try:

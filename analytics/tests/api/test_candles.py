@@ -153,7 +153,7 @@ def test_the_exchanges_own_klines_are_served_on_request(get, ten):
         "first_trade_id", "last_trade_id", "first_fill_id", "last_fill_id", "agg_trades", "missing", "revision",
         "quote_rounding", "known_at",
     }  # fmt: skip
-    same = [name for name in FIELDS[2:13]]
+    same = FIELDS[2:13]
     assert [theirs[0][name] for name in same] == [ours[name] for name in same]
 
 

@@ -63,7 +63,12 @@ def test_repaired_gaps_are_listed_on_request(get, lossy):
 
 @pytest.mark.parametrize(
     ("start", "end", "held", "missing", "complete"),
-    [(0, 29_000, 29, 0, True), (20_000, 40_000, 15, 5, False), (60_000, 70_000, 10, 0, True), (-5000, 10_000, 10, 0, False)],
+    [
+        (0, 29_000, 29, 0, True),
+        (20_000, 40_000, 15, 5, False),
+        (60_000, 70_000, 10, 0, True),
+        (-5000, 10_000, 10, 0, False),
+    ],
 )
 def test_a_range_has_its_own_figures(get, lossy, start, end, held, missing, complete):
     body = get("/coverage", symbol=BTC, from_=TEN + start, to=TEN + end).json()

@@ -57,11 +57,19 @@ def test_a_bad_query_names_the_parameter_and_what_is_allowed(get, path, query, c
     assert {"type", "title", "detail"} <= set(body)
 
 
-@pytest.mark.parametrize("path", ["/candles", "/trades", "/coverage", "/stats/volume", "/stats/volatility", "/stats/spikes"])
-def test_an_unknown_symbol_is_not_found(get, path):
-    extra = {"/candles": {"interval": "1m"}, "/stats/volume": {"window": "1h"}, "/stats/volatility": {"window": "1h"}}
-
-    answer = get(path, symbol="NOPE", **extra.get(path, {}))
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/candles", {"interval": "1m"}),
+        ("/trades", {}),
+        ("/coverage", {}),
+        ("/stats/volume", {"window": "1h"}),
+        ("/stats/volatility", {"window": "1h"}),
+        ("/stats/spikes", {}),
+    ],
+)
+def test_an_unknown_symbol_is_not_found(get, path, query):
+    answer = get(path, symbol="NOPE", **query)
 
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_symbol")
     assert answer.headers["Content-Type"] == "application/problem+json"
