@@ -175,6 +175,8 @@ class Pump:
             if reader.outbox:
                 reader.wire.write(reader.outbox)
                 reader.outbox = []
+                if self._pace.needs_readers:
+                    reader.wire.mark()
 
     async def _settle(self) -> None:
         """Let the readers take what was written, or cut off those who never will."""

@@ -3,8 +3,12 @@
 A send through ASGI costs a dozen calls and a system call per frame. The exchange frames a batch itself and
 writes it at once, which makes a replay several times as fast; the rest is uvicorn's own. The
 protocol also sees pings and pongs, which the exchange counts as messages, and can cut a connection.
+
+Marks: the kernel takes tens of megabytes for a reader, a whole day of a small market. When the reader is to set the
+pace, each batch ends in a ping of ours, and few may be unanswered: the pong says that the reader got there.
 """
 
+import asyncio
 import time
 from collections import deque
 
@@ -16,6 +20,11 @@ MESSAGES_A_SECOND = 5
 # Less than a second, so that a client that keeps to exactly five is not cut for a jitter of the clock.
 _WINDOW_S = 0.9
 _TOO_MANY = 1008
+_MARK = b"mark"
+# So many batches are on their way to a reader who sets the pace.
+_OPEN_MARKS = 4
+# A client that has not answered its first marks by then never will: it is paced by its buffers alone.
+_MARK_PATIENCE_S = 2.0
 # A reader so far behind in a market that waits for nobody is cut off.
 _HOPELESS_BYTES = 8 * 1024 * 1024
 
@@ -36,6 +45,9 @@ class Wire(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: object) -> None:
         self._arrivals: deque[float] = deque(maxlen=MESSAGES_A_SECOND + 1)
+        self._open_marks = 0
+        self._answers_marks: bool | None = None
+        self._answered = asyncio.Event()
         super().handle_connect(event)  # type: ignore[arg-type]
         if self.response.status_code == 101:
             self.scope["extensions"][EXTENSION] = {"wire": self}
@@ -49,7 +61,11 @@ class Wire(WebSocketsSansIOProtocol):
             super().handle_ping()
 
     def handle_pong(self, event: Frame) -> None:
-        if self._is_welcome():
+        if bytes(event.data) == _MARK:
+            self._open_marks -= 1
+            self._answers_marks = True
+            self._answered.set()
+        elif self._is_welcome():
             super().handle_pong(event)
 
     def _is_welcome(self) -> bool:
@@ -74,9 +90,23 @@ class Wire(WebSocketsSansIOProtocol):
         """True when its reader is megabytes behind."""
         return self.is_open and self.transport.get_write_buffer_size() > _HOPELESS_BYTES
 
+    def mark(self) -> None:
+        """Ask for a sign when the reader has come this far."""
+        if self.is_open and self._answers_marks is not False:
+            self._open_marks += 1
+            self.conn.send_ping(_MARK)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+
     async def drain(self) -> None:
-        """Wait until the reader has taken most of what was written, or is gone."""
+        """Wait until the reader has taken most of what was written and marked, or is gone."""
         await self.writable.wait()
+        while self.is_open and self._answers_marks is not False and self._open_marks >= _OPEN_MARKS:
+            self._answered.clear()
+            try:
+                await asyncio.wait_for(self._answered.wait(), _MARK_PATIENCE_S)
+            except TimeoutError:
+                # One that did answer before is only slow, and is waited for.
+                self._answers_marks = self._answers_marks or False
 
     def cut(self) -> None:
         """End the connection without a word."""
