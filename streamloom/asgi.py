@@ -8,9 +8,6 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "streamloom.settings")
 http = get_asgi_application()
 
-try:
-    from analytics.ws.routing import websocket_urlpatterns
-except ModuleNotFoundError:
-    websocket_urlpatterns = []
+from analytics.ws.routing import websocket_urlpatterns  # noqa: E402 - needs Django's apps
 
 application = ProtocolTypeRouter({"http": http, "websocket": URLRouter(websocket_urlpatterns)})
