@@ -106,7 +106,8 @@ def _waits_for_gap(bucket: Bucket, coverage: SymbolCoverage) -> bool:
 
 
 def _candle(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> Candle | No:
-    inside = [trade for trade in bucket.trades if bucket.open_time <= trade.trade_time < bucket.end]
+    start, end = bucket.open_time, bucket.end
+    inside = [trade for trade in bucket.trades if start <= trade.trade_time < end]
     folded = fold(inside, Interval.M1)
     if folded:
         return folded[0]

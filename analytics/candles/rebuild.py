@@ -3,8 +3,9 @@
 Crash anywhere and repeat: what was published already says nothing new the second time.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, groupby
 
 import structlog
 
@@ -89,20 +90,41 @@ def _judge_near(
     versions = store.newest_versions([*stored.items(), *unstored])
     klines = store.klines(symbol, start, end)
     by_minute = _by_minute(trades)
-    price = store.close_before(symbol, start)
+    prices = _flat_prices(symbol, rows, by_minute)
     for row in rows:
-        around = [by_minute.get(row.open_time + step, ()) for step in (-MINUTE_MS, 0, MINUTE_MS)]
-        price = _last_price(trades, row.open_time, price)
         bucket = Bucket(
             symbol,
             row.open_time,
-            sorted((trade for minute in around for trade in minute), key=lambda trade: trade.trade_id),
+            _around(by_minute, row.open_time),
             versions.get(row.open_time),
             klines.get(row.open_time),
-            price or 0,
+            prices.get(row.open_time, 0),
             row.tries < _PATIENT_TRIES,
         )
         yield row, judge(bucket, coverage, standing)
+
+
+def _around(by_minute: Mapping[int, list[Trade]], open_time: int) -> list[Trade]:
+    """The trades of the minute and its two neighbours, by id."""
+    minutes = (by_minute.get(open_time + step, []) for step in (-MINUTE_MS, 0, MINUTE_MS))
+    return sorted(chain.from_iterable(minutes), key=lambda trade: trade.trade_id)
+
+
+def _flat_prices(symbol: str, rows: Sequence[Dirty], by_minute: Mapping[int, list[Trade]]) -> dict[int, int]:
+    """The price at which each minute without trades is flat: that of the last trade before it."""
+    closes = {at: price for at, minute in sorted(by_minute.items()) if (price := _last_price(minute)) is not None}
+    minutes, flat = list(closes), {}
+    before_all: int | None = None
+    for open_time in (row.open_time for row in rows if row.open_time not in closes):
+        place = bisect_left(minutes, open_time)
+        if not place and before_all is None:
+            before_all = store.price_before(symbol, rows[0].open_time)
+        flat[open_time] = closes[minutes[place - 1]] if place else before_all or 0
+    return flat
+
+
+def _last_price(minute: Sequence[Trade]) -> int | None:
+    return next((trade.price for trade in reversed(minute) if not trade.is_invalid), None)
 
 
 def _settle(log: Log, outcomes: Sequence[Outcome]) -> None:
@@ -142,14 +164,6 @@ def _by_minute(trades: Sequence[Trade]) -> dict[int, list[Trade]]:
     for trade in trades:
         minutes.setdefault(Interval.M1.open_of(trade.trade_time), []).append(trade)
     return minutes
-
-
-def _last_price(trades: Sequence[Trade], before: int, known: int | None) -> int | None:
-    """The price of the last trade of those before a time, else what was known."""
-    for trade in reversed(trades):
-        if trade.trade_time < before and not trade.is_invalid:
-            return trade.price
-    return known
 
 
 def _end(row: Dirty) -> int:

@@ -13,7 +13,7 @@ from ingestion.log.port import Log, RangeGone
 from ingestion.log.topics import CANDLES_1M, CANDLES_LIVE, COVERAGE
 from ingestion.pipeline.coverage import SymbolCoverage, fold_events
 from ingestion.pipeline.records import CoverageEvent, Kline, Live, Trade
-from markets.types import MINUTE_MS
+from markets.types import DAY_MS, MINUTE_MS
 
 Positions = dict[tuple[str, int], int]
 
@@ -126,12 +126,10 @@ def klines(symbol: str, from_ms: int, to_ms: int) -> dict[int, Kline]:
     return {row[0]: Kline(symbol, "1m", *row[:-2], True, *row[-2:]) for row in rows}
 
 
-def close_before(symbol: str, time_ms: int) -> int | None:
-    """The last price before a minute, by the candles; None when none is stored."""
-    parameters = {"symbol": symbol, "before": time_ms}
-    for _, _, price in client().query(sql("close_before"), parameters=parameters).result_rows:
-        return price
-    return None
+def price_before(symbol: str, time_ms: int) -> int:
+    """The price of the last trade before a time; 0 when none is held within a day (segments end there)."""
+    parameters = {"symbol": symbol, "since": time_ms - DAY_MS, "before": time_ms}
+    return client().query(sql("price_before"), parameters=parameters).first_row[0]
 
 
 def _verdict(state: str, difference: dict[str, list[str]] | None) -> tuple[str | None, dict[str, list[str]] | None]:

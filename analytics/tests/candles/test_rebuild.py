@@ -249,6 +249,22 @@ def test_an_empty_minute_that_is_covered_is_flat_at_the_last_price(store):
     assert (record.state, record.candle.revision, record.missing) == ("closed", 0, 0)
 
 
+def test_the_last_price_is_found_however_long_ago_it_was(store):
+    put(store, enriched(trade(1, TEN + 1, price=7)), enriched(trade(2, TEN + 9 * MINUTE, price=9)))
+    mark(TEN + 5 * MINUTE, TEN + 6 * MINUTE)
+
+    assert [record.candle.close for record in rebuild(store)] == [7, 7]
+
+
+def test_a_minute_that_holds_only_an_id_taken_back_is_empty(store):
+    taken_back = enriched(trade(2, NEXT, price=0, qty=0, first_id=-1, last_id=-1), late=True)
+    put(store, enriched(trade(1, TEN + 1, price=7)), taken_back)
+
+    [record] = rebuild(store)
+
+    assert (record.candle.revision, record.candle.close) == (0, 7)
+
+
 def test_an_empty_minute_that_a_hole_touches_is_unknown(store):
     put(store, *trades(1), enriched(trade(5, NEXT + MINUTE)))
     put(store, span(CoverageKind.HOLE, (2, 4), (TEN + 1_000, NEXT + MINUTE)))
