@@ -17,13 +17,11 @@ QUICK = FeedLimits(tick_s=0.05, frozen_after_s=1.0, silent_after_s=1.0, proof_s=
 
 
 class Recorder:
-    """Sessions that note what they hear, and can be told to wait."""
+    """Sessions that note what they hear."""
 
     def __init__(self) -> None:
         self.ids: list[int] = []
         self.sessions: list[RecordingSession] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
 
     def session(self, connection: Connection) -> "RecordingSession":
         self.sessions.append(RecordingSession(self, connection))
@@ -31,6 +29,8 @@ class Recorder:
 
 
 class RecordingSession:
+    """``gate`` cleared: its connection is not read on."""
+
     def __init__(self, recorder: Recorder, connection: Connection) -> None:
         self._recorder, self._connection = recorder, connection
         self._heard: set[str] = set()
@@ -38,6 +38,8 @@ class RecordingSession:
         self.acked: set[str] = set()
         self.given_up: set[str] = set()
         self.is_closed = False
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     def take(self, payload: bytes) -> Awaitable[object] | None:
         frame = json.loads(payload)
@@ -50,7 +52,7 @@ class RecordingSession:
             self._times.append(frame["E"])
             if frame["e"] == "aggTrade":
                 self._recorder.ids.append(frame["a"])
-        return None if self._recorder.gate.is_set() else self._recorder.gate.wait()
+        return None if self.gate.is_set() else self.gate.wait()
 
     def subscribing(self, symbols: Iterable[str]) -> None:
         pass
@@ -244,15 +246,16 @@ async def test_an_old_connection_is_replaced_before_it_ends_and_no_frame_is_lost
 
 async def test_the_old_connection_is_read_up_to_where_the_new_one_began():
     recorder = Recorder()
-    async with ScriptedExchange() as server, feeding(server, recorder, "BTCUSDT"):
+    async with ScriptedExchange() as server, feeding(server, recorder, "BTCUSDT") as feed:
         await until(lambda: recorder.sessions and recorder.sessions[0].acked)
-        recorder.gate.clear()
+        recorder.sessions[0].gate.clear()
         # These wait in the first connection's socket while the second is already ahead of them.
         await server.clients[0].send(*(agg_trade("BTCUSDT", number, NOW + number) for number in range(1, 2_000)))
         recorder.sessions[0]._connection.announce_shutdown()
         await until(lambda: len(server.clients) == 2 and server.clients[1].streams)
         await server.broadcast(agg_trade("BTCUSDT", 2_000, NOW + 2_000))
-        recorder.gate.set()
+        await until(lambda: recorder.ids[-1] == 2_000 and feed.states()[0].name == "0.1")
+        recorder.sessions[0].gate.set()
         await until(lambda: not server.clients[0].is_open)
 
         assert set(recorder.ids) == set(range(1, 2_001))
@@ -290,12 +293,13 @@ async def test_a_connection_that_we_hold_back_ourselves_is_not_frozen():
     recorder = Recorder()
     async with ScriptedExchange() as server, feeding(server, recorder, "BTCUSDT") as feed:
         await until(lambda: recorder.sessions and recorder.sessions[0].acked)
-        recorder.gate.clear()
+        recorder.sessions[0].gate.clear()
         await server.broadcast(kline("BTCUSDT", NOW), kline("BTCUSDT", NOW + 1))
         await until(lambda: feed.states()[0].state == "waiting for the log")
         await asyncio.sleep(1.5)  # longer than frozen_after_s: that nothing happens has no event to wait for
 
         assert len(server.clients) == 1
+        assert feed.states()[0].silent == ()
 
 
 async def test_a_silent_symbol_is_subscribed_again_and_then_reconnected_for():

@@ -57,6 +57,17 @@ async def test_an_answer_is_remembered_because_the_exchanges_clock_never_goes_ba
     assert rest.times_asked == 1
 
 
+async def test_an_answer_that_is_behind_an_earlier_one_takes_nothing_back(executor):
+    rest = FakeRest(time_ms=NOW)
+    bound = server_time(rest, executor)
+    await bound.allows(NOW)
+
+    rest.time_ms = NOW - 600_000
+    assert not await bound.allows(NOW + 10 * TOLERANCE_MS)
+
+    assert await bound.allows(NOW + TOLERANCE_MS)
+
+
 async def test_a_burst_from_the_future_costs_one_question_a_second(executor):
     rest, clock = FakeRest(time_ms=NOW), Clock()
     bound = server_time(rest, executor, clock)
