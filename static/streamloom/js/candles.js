@@ -44,7 +44,8 @@ export class CandleStore {
     const held = this.#byTime.get(row.open_time);
     if (held === undefined) return true;
     if (row.revision !== held.revision) return row.revision > held.revision;
-    return (row.known_at ?? 0) >= (held.known_at ?? 0);
+    if (row.known_at === null || held.known_at === null) return true;
+    return row.known_at >= held.known_at;
   }
 
   #put(row) {

@@ -11,7 +11,7 @@ import { colours as readColours } from "./theme.js";
 // So many candles from the oldest one the next page of history is fetched.
 const EDGE_BARS = 60;
 const FIRST_VIEW_BARS = 160;
-const FEWEST_BARS = 80;
+const FEWEST_BARS = 60;
 const MIN_SPACING = 6;
 const RIGHT_BARS = 6;
 
@@ -41,7 +41,7 @@ export class CandleChart {
       ...plain, priceFormat: { type: "custom", minMove: 1e-8, formatter: (value) => compact(value) },
     }, 1);
     this.marks = library.createSeriesMarkers(this.candles, []);
-    this.candles.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0.1 } });
+    this.candles.priceScale().applyOptions({ scaleMargins: { top: 0.14, bottom: 0.08 } });
     this.strip.priceScale().applyOptions({ scaleMargins: { top: 0.975, bottom: 0 } });
     this.strip.applyOptions({ autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 3 } }) });
     this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.15, bottom: 0 } });

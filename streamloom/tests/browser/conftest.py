@@ -2,11 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from streamloom.tests.browser.fake_api import FakeApi, make_api
 from streamloom.tests.browser.fake_status import STATUS
@@ -79,3 +79,22 @@ def visit(browser: Browser, api: FakeApi, request: pytest.FixtureRequest) -> Ite
 def _note_foreign(visit: Visit, url: str) -> None:
     if not url.startswith((visit.address, visit.address.replace("http", "ws"), "data:", "blob:")):
         visit.foreign.append(url)
+
+
+def wait_for_chart(page: Page, symbol: str = "BTCUSDT") -> None:
+    """Until candles are drawn and the line is up."""
+    expect(page.locator("#connection")).to_have_text("live")
+    expect(page.locator("#symbol")).to_have_value(symbol)
+    expect(page.locator("#price")).not_to_have_text("–")
+    # The chart paints with the frame after its data came.
+    page.wait_for_function("() => document.querySelector('#legend [data-field=close]').textContent !== ''")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def wait_until(page: Page, condition: Callable[[], object], timeout_ms: int = 10_000) -> None:
+    """Until the condition holds, while the browser's events are handled."""
+    for _ in range(timeout_ms // 50):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"still not so after {timeout_ms} ms")
