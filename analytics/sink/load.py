@@ -6,8 +6,9 @@ records are inserted again and the tables' natural keys make one row of them; af
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import Any
 
 import structlog
 from clickhouse_connect.driver.client import Client
@@ -17,7 +18,7 @@ from analytics.clickhouse.client import client
 from analytics.clickhouse.sql import sql
 from analytics.models import SinkPosition
 from analytics.sink import marks, positions, tables
-from analytics.sink.marks import Mark
+from analytics.sink.marks import Mark, Marks
 from analytics.sink.tables import Read, Route, Unread
 from ingestion.log import codec, topics
 from ingestion.log.port import Log, RangeGone, Stored, TopicPartition
@@ -80,22 +81,23 @@ def _load_block(log: Log, held: SinkPosition, max_rows: int) -> int:
 
 
 def _advance(log: Log, held: SinkPosition, end: int, route: Route, reads: Sequence[Read]) -> None:
+    records = [read.record for read in reads]
+    buckets = chain(route.marks(records), _parents(route, records))
     trades_to = None
     if held.topic == topics.COVERAGE.name:
         # What closed a gap is committed together with the trades that filled it, so they are below this.
         trades_to = log.end_offset(topics.ENRICHED_TRADES.name, held.partition)
-    positions.advance(held, end, _marks(route, reads), trades_to)
+    positions.advance(held, end, Marks(buckets, route.spans(records), trades_to))
     log.report(topics.GROUP_SINK, {TopicPartition(held.topic, held.partition): end})
 
 
-def _marks(route: Route, reads: Sequence[Read]) -> Iterator[Mark]:
-    records = [read.record for read in reads]
+def _parents(route: Route, records: Sequence[Any]) -> Iterable[Mark]:
     if route.topic != topics.CANDLES_1M.name or not records:
-        return route.marks(records)
-    return chain(route.marks(records), marks.parents(records, _newest_minutes(client(), records)))
+        return ()
+    return marks.parents(records, _newest_minutes(client(), records))
 
 
-def _newest_minutes(store: Client, records: Sequence) -> dict[str, int]:  # type: ignore[type-arg]
+def _newest_minutes(store: Client, records: Sequence[Any]) -> dict[str, int]:
     """The newest closed minute of each symbol, at least those of ``records`` (which are stored already)."""
     answer = store.query(
         sql("newest_minutes"),
@@ -119,7 +121,7 @@ def _skip_gone(log: Log, held: SinkPosition, oldest: int) -> int:
         lost=lost,
         hint="the sink was away for longer than the retention; trades of that time come back by backfill",
     )
-    positions.advance(held, oldest, (), None)
+    positions.advance(held, oldest, Marks())
     log.report(topics.GROUP_SINK, {TopicPartition(held.topic, held.partition): oldest})
     return lost
 

@@ -19,6 +19,22 @@ class Mark(NamedTuple):
     open_time: int
 
 
+class Minutes(NamedTuple):
+    """All minutes from ``first`` to ``last`` (open times, both included): history may be a year of them."""
+
+    symbol: str
+    first: int
+    last: int
+
+
+class Marks(NamedTuple):
+    """What a batch makes dirty. ``trades_to``: see Dirty; None leaves what a bucket waits for already."""
+
+    buckets: Iterable[Mark] = ()
+    spans: Iterable[Minutes] = ()
+    trades_to: int | None = None
+
+
 def of_trades(records: Iterable[Enriched]) -> Iterator[Mark]:
     """The minutes of the trades that came after their minute had closed."""
     for record in records:
@@ -26,19 +42,28 @@ def of_trades(records: Iterable[Enriched]) -> Iterator[Mark]:
             yield _minute(record.trade.symbol, record.trade.trade_time)
 
 
-def of_coverage(events: Iterable[CoverageEvent]) -> Iterator[Mark]:
-    """Every minute of the spans that are settled now: filled, or known to be a hole.
-
-    Lazy: a span of history may hold a year of minutes.
-    """
-    for event in events:
-        end = event.to_time if event.to_time is not None else event.from_time
-        if event.kind not in _SETTLES or end is None:
+def of_coverage(events: Iterable[CoverageEvent]) -> Iterator[Minutes]:
+    """Every minute of the spans that are settled now, filled or known to be a hole; spans that touch are one."""
+    spans = sorted(span for span in map(_settled, events) if span is not None)
+    joined: Minutes | None = None
+    for span in spans:
+        if joined is not None and joined.symbol == span.symbol and span.first <= joined.last + MINUTE_MS:
+            joined = joined._replace(last=max(joined.last, span.last))
             continue
-        # Without a trade held below, the span begins where its end is: it is bounded by one bucket.
-        start = end if event.from_time is None else event.from_time
-        for open_time in range(Interval.M1.open_of(start), end + 1, MINUTE_MS):
-            yield Mark(event.symbol, Interval.M1.value, open_time)
+        if joined is not None:
+            yield joined
+        joined = span
+    if joined is not None:
+        yield joined
+
+
+def _settled(event: CoverageEvent) -> Minutes | None:
+    end = event.to_time if event.to_time is not None else event.from_time
+    if event.kind not in _SETTLES or end is None:
+        return None
+    # Without a trade held below, the span begins where its end is: it is bounded by one bucket.
+    start = end if event.from_time is None else event.from_time
+    return Minutes(event.symbol, Interval.M1.open_of(start), Interval.M1.open_of(end))
 
 
 def of_klines(klines: Iterable[Kline]) -> Iterator[Mark]:

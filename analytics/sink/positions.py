@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from itertools import islice
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from analytics.models import Dirty, SinkPosition
-from analytics.sink.marks import Mark
+from analytics.sink.marks import Mark, Marks, Minutes
+from markets.types import MINUTE_MS, Interval
 
 _log = structlog.get_logger(__name__)
 
@@ -47,25 +48,28 @@ def take_lease(topic_id: str, topic: str, partition: int, start: int) -> SinkPos
     return SinkPosition.objects.get(pk=row.pk, lease_token=token) if taken else None
 
 
-def advance(held: SinkPosition, next_offset: int, marks: Iterable[Mark], trades_to: int | None) -> None:
-    """Move the place and mark the dirty buckets in one transaction; the lease stays. Raises LeaseLost.
-
-    ``trades_to``: where the marks wait for trades that are stored in their own time (see Dirty).
-    """
+def advance(held: SinkPosition, next_offset: int, marks: Marks) -> None:
+    """Move the place and mark the dirty buckets in one transaction; the lease stays. Raises LeaseLost."""
     with transaction.atomic():
         moved = SinkPosition.objects.filter(pk=held.pk, lease_token=held.lease_token).update(
             next_offset=next_offset, attempts=0, error="", retry_at=None, lease_until=timezone.now() + LEASE
         )
         if not moved:
             raise LeaseLost(str(held))
-        mark_dirty(marks, trades_to)
+        mark_dirty(marks)
     held.next_offset = next_offset
 
 
-def mark_dirty(marks: Iterable[Mark], trades_to: int | None = None) -> None:
+def mark_dirty(marks: Marks) -> None:
     """Ask for the buckets to be made again, at once; a bucket that is asked for already is asked anew."""
-    rest = iter(marks)
     gen = secrets.randbits(62)
+    _mark_buckets(marks.buckets, gen, marks.trades_to)
+    for span in marks.spans:
+        _mark_span(span, gen, marks.trades_to)
+
+
+def _mark_buckets(buckets: Iterable[Mark], gen: int, trades_to: int | None) -> None:
+    rest = iter(buckets)
     fields = ["gen", "not_before", "claim", "tries"] + (["trades_to"] if trades_to is not None else [])
     while some := dict.fromkeys(islice(rest, _MARKS_AT_ONCE)):
         Dirty.objects.bulk_create(
@@ -74,6 +78,26 @@ def mark_dirty(marks: Iterable[Mark], trades_to: int | None = None) -> None:
             unique_fields=["interval", "symbol", "open_time"],
             update_fields=fields,
         )
+
+
+# One statement for a span of any length; both databases speak it.
+_MARK_SPAN = """
+WITH RECURSIVE minute(open_time) AS (
+    SELECT CAST(%(first)s AS bigint)
+    UNION ALL
+    SELECT open_time + %(width)s FROM minute WHERE open_time < %(last)s
+)
+INSERT INTO analytics_dirty (symbol, interval, open_time, gen, trades_to, claim, tries)
+SELECT %(symbol)s, %(interval)s, open_time, %(gen)s, %(trades_to)s, '', 0 FROM minute WHERE true
+ON CONFLICT (interval, symbol, open_time) DO UPDATE SET
+    gen = excluded.gen, trades_to = excluded.trades_to, claim = '', tries = 0, not_before = NULL
+"""
+
+
+def _mark_span(span: Minutes, gen: int, trades_to: int | None) -> None:
+    values = {"width": MINUTE_MS, "interval": Interval.M1.value, "gen": gen, "trades_to": trades_to or 0}
+    with connection.cursor() as cursor:
+        cursor.execute(_MARK_SPAN, span._asdict() | values)
 
 
 def release(held: SinkPosition) -> None:

@@ -1,6 +1,6 @@
 """Which topic goes to which tables: the catalogue of the sink. Pure."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from analytics.reading.cursor import seq_of
 from analytics.sink import marks, rows
-from analytics.sink.marks import Mark
+from analytics.sink.marks import Mark, Minutes
 from ingestion.log import codec, topics
 from ingestion.log.port import Stored
 from ingestion.pipeline.records import CandleReason, CandleRecord
@@ -36,14 +36,15 @@ Blocks = dict[str, pa.Table]
 class Route:
     """How the records of one topic are read, stored, and what they make dirty.
 
-    ``marks`` holds what the records alone tell; the parents of candles need the store (``load``).
+    ``marks`` and ``spans`` hold what the records alone tell; the parents of candles need the store (``load``).
     """
 
     topic: str
     decode: Callable[[bytes], Any]
     why_unfit: Callable[[Any], str | None]
     blocks: Callable[[Sequence[Read], int], Blocks]
-    marks: Callable[[Sequence[Any]], Iterator[Mark]] = lambda records: iter(())
+    marks: Callable[[Sequence[Any]], Iterable[Mark]] = lambda records: ()
+    spans: Callable[[Sequence[Any]], Iterable[Minutes]] = lambda records: ()
 
 
 def decode(route: Route, records: Sequence[Stored]) -> tuple[list[Read], list[Unread]]:
@@ -139,7 +140,7 @@ _ROUTES = (
         marks.of_trades,
     ),
     Route(topics.CANDLES_1M.name, codec.candle, _unfit_candle, _candle_blocks),
-    Route(topics.COVERAGE.name, codec.coverage, _always_fit, _coverage_blocks, marks.of_coverage),
+    Route(topics.COVERAGE.name, codec.coverage, _always_fit, _coverage_blocks, spans=marks.of_coverage),
     Route(topics.DEAD_LETTERS.name, codec.dead_letter, _always_fit, _dead_letter_blocks),
     *(
         Route(topic.name, codec.kline, rows.why_unfit_candle, _kline_blocks, marks.of_klines)

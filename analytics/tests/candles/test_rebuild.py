@@ -8,7 +8,7 @@ from analytics.candles.rebuild import rebuild_dirty
 from analytics.models import Dirty
 from analytics.sink import positions
 from analytics.sink.load import load
-from analytics.sink.marks import Mark
+from analytics.sink.marks import Mark, Marks
 from analytics.sink.tables import ROUTES
 from analytics.tests.samples import (
     BTC,
@@ -60,7 +60,7 @@ def trades(*ids, at=TEN, late=False):
 
 
 def mark(*open_times):
-    positions.mark_dirty(Mark(BTC, "1m", at) for at in open_times)
+    positions.mark_dirty(Marks(Mark(BTC, "1m", at) for at in open_times))
 
 
 @pytest.fixture

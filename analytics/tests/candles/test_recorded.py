@@ -14,7 +14,7 @@ from analytics.clickhouse.client import client
 from analytics.models import Dirty
 from analytics.sink import positions
 from analytics.sink.load import load
-from analytics.sink.marks import Mark
+from analytics.sink.marks import Mark, Marks
 from analytics.sink.tables import ROUTES
 from ingestion.log import codec
 from ingestion.log.topics import CANDLES_1M, GROUP_PROCESS, RAW_TRADES
@@ -132,7 +132,7 @@ def test_rebuilt_minutes_equal_those_that_closed_live_bit_for_bit(clickhouse, lo
     clickhouse.command("TRUNCATE TABLE candle_journal")
     before = log.end_offset(CANDLES_1M.name, 0)
 
-    positions.mark_dirty(Mark(ADA, "1m", at) for at in range(DAY, DAY + DAY_MS, MINUTE_MS))
+    positions.mark_dirty(Marks(Mark(ADA, "1m", at) for at in range(DAY, DAY + DAY_MS, MINUTE_MS)))
     settle(log)
 
     again = published(log, before)

@@ -7,7 +7,7 @@ from analytics.candles.rollup import roll_up_dirty
 from analytics.clickhouse.client import client
 from analytics.models import Dirty
 from analytics.sink import positions, rows
-from analytics.sink.marks import Mark
+from analytics.sink.marks import Mark, Marks
 from analytics.tests.samples import BTC, HOUR, MINUTE, TEN, candle, closed
 from ingestion.pipeline.records import Candle
 from ingestion.pipeline.window import empty_candle, roll_up
@@ -24,7 +24,7 @@ def store(*candles):
 
 
 def mark(interval, *open_times):
-    positions.mark_dirty(Mark(BTC, interval, at) for at in open_times)
+    positions.mark_dirty(Marks(Mark(BTC, interval, at) for at in open_times))
 
 
 def stored(interval):

@@ -20,13 +20,13 @@ def main(task: str) -> None:
     from analytics.sink import positions
     from ingestion.log import close_log, open_log
 
-    call_command("migrate", verbosity=0)
-    call_command("clickhouse_migrate", stdout=sys.stderr)
     log = open_log()
-    positions.break_leases()
     if task == "kill":
+        call_command("migrate", "analytics", verbosity=0)
+        call_command("clickhouse_migrate", stdout=sys.stderr)
         _fill(log)
         _store(_Doomed(log))
+    positions.break_leases()
     _store(log)
     sys.stdout.write(json.dumps(_found()))
     close_log()

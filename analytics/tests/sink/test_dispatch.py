@@ -7,7 +7,7 @@ from kombu.exceptions import OperationalError
 from analytics.models import Dirty, SinkPosition
 from analytics.sink import positions
 from analytics.sink.dispatch import DispatchSink, WakePolicy
-from analytics.sink.marks import Mark
+from analytics.sink.marks import Mark, Marks
 from analytics.tests.samples import BTC, TEN, enriched, put, trade
 from ingestion.log.topics import ENRICHED_TRADES, GROUP_SINK
 
@@ -154,7 +154,7 @@ def test_at_the_start_leases_of_a_killed_process_are_broken_and_places_reported(
     put_trades(log, 10)
     later = timezone.now() + dt.timedelta(seconds=30)
     stored_to(log, 0, lease_until=later, lease_token="gone")
-    positions.mark_dirty([Mark(BTC, "1m", TEN)])
+    positions.mark_dirty(Marks([Mark(BTC, "1m", TEN)]))
     Dirty.objects.update(claim="gone", not_before=later)
 
     dispatch.step()
@@ -172,7 +172,7 @@ def test_the_log_learns_how_far_the_tables_are(dispatch, log):
 
 
 def test_dirty_buckets_wake_their_tasks_when_they_are_due(dispatch, bell, clock):
-    positions.mark_dirty([Mark(BTC, "1h", TEN), Mark(BTC, "1m", TEN)])
+    positions.mark_dirty(Marks([Mark(BTC, "1h", TEN), Mark(BTC, "1m", TEN)]))
     Dirty.objects.filter(interval="1m").update(not_before=timezone.now() + dt.timedelta(seconds=9))
 
     dispatch.step()

@@ -7,7 +7,7 @@ from analytics.clickhouse.client import client
 from analytics.models import Dirty, SinkPosition
 from analytics.sink import positions
 from analytics.sink.load import load
-from analytics.sink.marks import Mark
+from analytics.sink.marks import Mark, Marks
 from analytics.sink.selectors import sink_positions
 from analytics.tests.samples import (
     BTC,
@@ -126,7 +126,7 @@ def test_a_leased_partition_is_left_alone_until_the_lease_ends(clickhouse, log):
     SinkPosition.objects.update(lease_until=timezone.now())
     assert run(log) == 1
     with pytest.raises(positions.LeaseLost):
-        positions.advance(held, 5, (), None)
+        positions.advance(held, 5, Marks())
     assert sink_positions() == {(TRADES, 0): 1}
 
 
@@ -135,7 +135,7 @@ def test_an_advance_without_the_lease_marks_nothing(clickhouse, log):
     SinkPosition.objects.update(lease_token="another")
 
     with pytest.raises(positions.LeaseLost):
-        positions.advance(held, 1, [Mark(BTC, "1m", TEN)], None)
+        positions.advance(held, 1, Marks([Mark(BTC, "1m", TEN)]))
 
     assert dirty() == []
 
@@ -237,7 +237,7 @@ def test_a_closed_gap_makes_every_minute_of_its_span_dirty_and_waits_for_its_tra
 def test_a_mark_on_a_dirty_bucket_is_a_new_one_and_keeps_what_it_waits_for(clickhouse, log):
     Dirty.objects.create(symbol=BTC, interval="1m", open_time=TEN, gen=1, trades_to=7, claim="x", tries=3)
 
-    positions.mark_dirty([Mark(BTC, "1m", TEN)])
+    positions.mark_dirty(Marks([Mark(BTC, "1m", TEN)]))
 
     again = Dirty.objects.get()
     assert again.gen != 1
