@@ -4,7 +4,8 @@ cursor     a place in an answer and in the log, as one opaque text
 view       what the log says that the tables do not yet (pure)
 tail       the thread that keeps the view
 known      a candle with what is known of it; the one derivation of state, missing and close time (pure)
-minutes    stored candles and the log's merged
+stored     the candles of the tables
+minutes    stored candles and the log's together
 candles    a page of candles of any interval
 seconds    the 1s candles, folded from trades
 trades     a page of trades

@@ -2,32 +2,19 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from analytics.clickhouse.client import client
 from analytics.clickhouse.sql import sql
 from analytics.reading.known import KnownCandle, join, merge_known, newest, of_forming, of_record
+from analytics.reading.stored import Span, Width, buckets
 from analytics.reading.view import Clock, Snapshot
 from ingestion.pipeline.records import Candle
 from markets.types import MINUTE_MS, Interval
 
 # The last time that ClickHouse can say (the year 2299).
 FOREVER = 10_413_000_000_000
-# A Monday that is also the first of three days: the exchange's buckets of every fixed width open there.
-_COMMON_OPEN = 345_600_000
 _GROWTH = 8
-
-
-class Span(NamedTuple):
-    """A half-open range of open times, epoch ms."""
-
-    start: int
-    end: int
-
-    def holds(self, time_ms: int) -> bool:
-        return self.start <= time_ms < self.end
 
 
 class Wish(NamedTuple):
@@ -39,18 +26,6 @@ class Wish(NamedTuple):
     newest: bool = False
     forming: bool = False
     with_empty: bool = True
-
-
-class _Width(NamedTuple):
-    """How the merge finds a minute's bucket: ``offset_ms`` past a multiple of ``width_ms``; 0: the month."""
-
-    width_ms: int
-    offset_ms: int
-
-
-def width_of(interval: Interval) -> _Width:
-    width = interval.width_ms
-    return _Width(0, 0) if width is None else _Width(width, interval.open_of(_COMMON_OPEN) % width)
 
 
 def wished(snapshot: Snapshot, wish: Wish) -> list[KnownCandle]:
@@ -66,8 +41,9 @@ def wished(snapshot: Snapshot, wish: Wish) -> list[KnownCandle]:
 def one(snapshot: Snapshot, span: Span) -> KnownCandle | None:
     """All closed minutes of a span of any width as one candle; None when there is none."""
     overlay = _overlay(snapshot, Wish(Interval.M1, span, 1))
-    width = _Width(span.end - span.start, span.start)
-    rows = _merged(snapshot.symbol, span, width, minutes=[part.open_time for part in overlay])
+    told = [part.open_time for part in overlay]
+    width = Width(span.end - span.start, span.start)
+    rows = buckets(snapshot.symbol, Interval.M1, span, width=width, minutes=told)
     parts = sorted((*rows, *overlay), key=lambda part: part.open_time)
     return reduce(merge_known, parts) if parts else None
 
@@ -143,7 +119,7 @@ def _overlay(snapshot: Snapshot, wish: Wish) -> list[KnownCandle]:
     if not minutes:
         return []
     reach = Span(minutes[0], minutes[-1] + 1)
-    stored = _merged(snapshot.symbol, reach, width_of(Interval.M1), minutes=minutes, inside=True)
+    stored = buckets(snapshot.symbol, Interval.M1, reach, minutes=minutes, inside=True)
     closed = newest((*stored, *told))
     # A minute that has closed since the live record was read is closed.
     return [*closed.values(), *(known for known in forming if known.open_time not in closed)]
@@ -179,11 +155,10 @@ def _stored(symbol: str, wish: Wish, told: list[int]) -> list[KnownCandle]:
     keep = sorted({wish.interval.open_of(minute) for minute in told})
     found: list[KnownCandle] = []
     for chunk in chunks(wish, lambda: extent(symbol)):
-        found += _merged(
+        found += buckets(
             symbol,
+            wish.interval,
             chunk,
-            width_of(wish.interval),
-            interval=wish.interval,
             minutes=told,
             keep=keep,
             with_empty=wish.with_empty,
@@ -228,45 +203,3 @@ def _piece(span: Span, wish: Wish, buckets: int) -> Span:
 def _reach(wish: Wish, end: int) -> int:
     """No more buckets back than there are since the epoch."""
     return end // (wish.interval.width_ms or 28 * 86_400_000)
-
-
-def _merged(
-    symbol: str,
-    span: Span,
-    width: _Width,
-    *,
-    interval: Interval = Interval.M1,
-    **choices: Any,
-) -> list[KnownCandle]:
-    parameters = {
-        "symbol": symbol,
-        "start": span.start,
-        "end": span.end,
-        "width_ms": width.width_ms,
-        "offset_ms": width.offset_ms,
-        "minutes": [],
-        "inside": False,
-        "keep": [],
-        "with_empty": True,
-        "newest": False,
-        "limit": 2**31,
-        **choices,
-    }
-    rows = client().query(sql("merged_candles"), parameters=parameters).result_rows
-    return [_known(symbol, interval, row) for row in rows]
-
-
-def _known(symbol: str, interval: Interval, row: Sequence[Any]) -> KnownCandle:
-    (bucket, first, high, low, last, flat, *sums) = row
-    *figures, agg_trades, rounding, minutes, certified, disputed, difference, excused, known_at = sums
-    prices = (first, high, low, last) if agg_trades else (flat, flat, flat, flat)
-    candle = Candle(symbol, interval.value, bucket, *prices, *figures, agg_trades, rounding)
-    return KnownCandle(
-        candle,
-        minutes,
-        certified,
-        tuple(disputed),
-        msgspec.json.decode(difference) if difference else None,
-        excused,
-        known_at,
-    )
