@@ -21,7 +21,7 @@ from markets.types import DAY_MS, MINUTE_MS, SCALE
 
 _MASK = (1 << 64) - 1
 _NOISE = 1024
-_VARIANTS = 16
+_VARIANTS = 8
 _DAY_MINUTES = DAY_MS // MINUTE_MS
 _MINUTE_SIGMA = 0.0005
 # How far the walk strays from the listing's price: (days, part of the price).
@@ -45,6 +45,7 @@ class MadeUpBook(Book):
         name = f"{seed}:{listing.spec.symbol}"
         self._salt = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
         self._delay_ms = 2 + self._salt % 6
+        self._count = lru_cache(maxsize=4096)(self._make_count)
         self._shape = lru_cache(maxsize=4096)(self._make_shape)
         self._path = lru_cache(maxsize=32)(self._make_path)
         self._minute_rows = lru_cache(maxsize=256)(self._make_minute_rows)
@@ -72,7 +73,9 @@ class MadeUpBook(Book):
 
     def minute(self, open_time: int) -> Bar:
         minute = (open_time - LISTED_AT) // MINUTE_MS
-        if minute < 0 or not self.spec.is_exact or self._touches_hole(minute):
+        if minute < 0 or self._count(minute) == self._count(minute + 1):
+            return Bar()
+        if not self.spec.is_exact or self._touches_hole(minute):
             return super().minute(open_time)
         return self._bar_by_sums(minute)
 
@@ -82,7 +85,7 @@ class MadeUpBook(Book):
         ids = range(self._count(minute) + 1, self._count(minute + 1) + 1)
         return any(is_within(trade_id, self.holes) for trade_id in ids)
 
-    def _count(self, minute: int) -> int:
+    def _make_count(self, minute: int) -> int:
         """How many trades there were before the minute."""
         noise = _mix(self._salt + minute) % _NOISE
         return self._listing.rate * (minute * _NOISE + noise) // (1000 * _NOISE)
@@ -135,8 +138,6 @@ class MadeUpBook(Book):
         """The minute's bar without its rows; equal to folding them, where quotes are exact."""
         bar = Bar()
         shape = self._shape_of(minute)
-        if not shape.pieces:
-            return bar
         tick = self.spec.tick
         base, slope = self._line(minute)
         first, last = shape.pieces[0], shape.pieces[-1]
