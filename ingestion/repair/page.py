@@ -67,10 +67,11 @@ def _confirm(work: SymbolWork, ids: Sequence[int], now_s: float, policy: Policy)
     place = overlapping(work.suspects, ids[0], ids[-1])
     kept: list[Suspect] = []
     for suspect in work.suspects[place]:
+        # None there means that it lies between two rows, because the page's own ends are rows.
         there = ids[bisect_left(ids, suspect.from_id) : bisect_right(ids, suspect.to_id)]
         if there:
             kept += _restarted(suspect, there, now_s, policy)
-        elif not ids[0] < suspect.from_id <= suspect.to_id < ids[-1] or suspect.due_s > now_s:
+        elif suspect.due_s > now_s:
             kept.append(suspect)
         elif suspect.seen + 1 >= len(policy.confirm_s):
             holes.append((suspect.from_id, suspect.to_id))

@@ -65,7 +65,9 @@ def test_history_is_fetched_page_by_page_and_what_the_exchange_lacks_becomes_a_h
     log = SqliteLog(tmp_path / "log.db")
     processor = ProcessTrades(log, lambda: {SYMBOL: Asset("BTC", "USDT")})
     repair = RepairGaps(log, rest, Policy(first_wait_s=0.0, confirm_s=(0.05, 0.05, 0.05)))
-    log.append(RAW_TRADES.name, [codec.to_record(Want(SYMBOL, first, oldest.trade_time, "backfill", newest.trade_time))])
+    log.append(
+        RAW_TRADES.name, [codec.to_record(Want(SYMBOL, first, oldest.trade_time, "backfill", newest.trade_time))]
+    )
     log.append(RAW_TRADES.name, [codec.to_record(newest)])
 
     deadline = time.monotonic() + SOON_S
