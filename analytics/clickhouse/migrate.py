@@ -1,4 +1,8 @@
-"""Numbered, forward-only changes of the ClickHouse schema: the same files for chDB and for a server."""
+"""Numbered, forward-only changes of the ClickHouse schema: the same files for chDB and for a server.
+
+ClickHouse has no transaction over DDL, so a kill may come between a change and the note that it ran: every
+statement of a migration must bear being run again (IF NOT EXISTS and the like).
+"""
 
 from pathlib import Path
 

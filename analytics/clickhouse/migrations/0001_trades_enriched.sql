@@ -2,7 +2,7 @@
 -- Times are stored as lags to trade_time and last_id as a count of fills: the ALIAS columns give the
 -- originals back. A lag is Int64 because a replayed year is years behind its ingest; T64 stores only the
 -- bits in use. No codec of numbers takes Decimal(38, 8): ZSTD alone.
-CREATE TABLE trades_enriched
+CREATE TABLE IF NOT EXISTS trades_enriched
 (
     symbol LowCardinality(String),
     trade_id Int64 CODEC(DoubleDelta, LZ4),

@@ -1,7 +1,7 @@
 -- Candles of every stored interval; the version is the number of trades. A candle without trades has null
 -- ids. 1m rows come from the log; 1h and 1d rows are a cache of them, current only where their revision is
 -- the sum of their minutes'. State and missing are derived on read: they are no function of the trades.
-CREATE TABLE candles
+CREATE TABLE IF NOT EXISTS candles
 (
     interval LowCardinality(String),
     symbol LowCardinality(String),
@@ -27,5 +27,5 @@ CREATE TABLE candles
 ENGINE = ReplacingMergeTree(revision)
 ORDER BY (interval, symbol, open_time);
 
-CREATE VIEW candles_1m AS
+CREATE VIEW IF NOT EXISTS candles_1m AS
 SELECT *, revision AS agg_trades FROM candles FINAL WHERE interval = '1m';

@@ -1,6 +1,6 @@
 -- Every record of the log's candles_1m: what was known of a minute, and when. seq = epoch << 40 | offset.
 -- difference: JSON {"field": ["ours", "the exchange's"]}, empty when there is none.
-CREATE TABLE candle_journal
+CREATE TABLE IF NOT EXISTS candle_journal
 (
     symbol LowCardinality(String),
     open_time DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
@@ -31,7 +31,7 @@ ENGINE = ReplacingMergeTree
 ORDER BY (symbol, open_time, seq);
 
 -- The newest verdict on each revision of a minute. Grouping makes repeated rows harmless, so no FINAL.
-CREATE VIEW certifications AS
+CREATE VIEW IF NOT EXISTS certifications AS
 SELECT
     symbol,
     open_time,

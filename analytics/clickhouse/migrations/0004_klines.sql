@@ -1,6 +1,6 @@
 -- Candles as the exchange itself reports them. rank decides between two reports of one bucket: closed
 -- before running, then rest (3) before stream (2) before archive (1).
-CREATE TABLE klines
+CREATE TABLE IF NOT EXISTS klines
 (
     interval LowCardinality(String),
     symbol LowCardinality(String),

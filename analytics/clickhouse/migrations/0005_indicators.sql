@@ -1,5 +1,5 @@
 -- Indicators of a candle, by name (sma_20, rsi_14 ...). revision: of the candle they were computed from.
-CREATE TABLE indicators
+CREATE TABLE IF NOT EXISTS indicators
 (
     interval LowCardinality(String),
     symbol LowCardinality(String),

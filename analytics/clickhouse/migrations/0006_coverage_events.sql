@@ -1,5 +1,5 @@
 -- What is held, as changes: a symbol's rows in the order of seq fold into its segments, gaps and holes.
-CREATE TABLE coverage_events
+CREATE TABLE IF NOT EXISTS coverage_events
 (
     symbol LowCardinality(String),
     seq UInt64 CODEC(Delta, ZSTD(1)),

@@ -1,5 +1,5 @@
 -- What could not be used, untouched. topic, partition, epoch and offset are the letter's own place in the log.
-CREATE TABLE dead_letters
+CREATE TABLE IF NOT EXISTS dead_letters
 (
     topic LowCardinality(String),
     partition UInt32,

@@ -23,6 +23,16 @@ def test_a_new_file_is_pending_until_it_ran(clickhouse, tmp_path):
     clickhouse.command("ALTER TABLE schema_versions DELETE WHERE version = 9001 SETTINGS mutations_sync = 1")
 
 
+def test_a_migration_that_was_killed_before_it_was_noted_runs_again(clickhouse):
+    # ClickHouse has no transaction over DDL: after a kill the tables are there and the note is not.
+    clickhouse.command("TRUNCATE TABLE schema_versions")
+
+    ran = [migration.version for migration in migrate(clickhouse)]
+
+    assert ran == list(range(1, len(ran) + 1))
+    assert pending(clickhouse) == []
+
+
 def test_an_edited_migration_is_refused(clickhouse, tmp_path):
     folder = shutil.copytree(MIGRATIONS, tmp_path / "migrations")
     first = min(folder.iterdir())
