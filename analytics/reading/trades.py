@@ -47,10 +47,18 @@ def read_trades(
     found = _page(known, span, _ANY_ID if from_id is None else from_id, limit + 1, newest=newest)
     more = len(found) > limit and not newest
     rows = found[-limit:] if newest else found[:limit]
-    place = rows[-1].trade.trade_id + 1 if rows else from_id or 0
+    place = rows[-1].trade.trade_id + 1 if rows else _place(known, span, from_id, newest=newest)
     return TradePage(
         rows, known.trades_seq, place, more, _span(rows, start, end, known.clock), known.clock, known
     )
+
+
+def _place(known: Snapshot, span: Span, from_id: int | None, *, newest: bool) -> int:
+    """Where a reader of an empty page goes on: after the last trade that is before the range."""
+    if from_id is not None:
+        return from_id
+    last = last_before(known.symbol, span.end if newest else span.start, known.unsunk_trades)
+    return 0 if last is None else last.trade.trade_id + 1
 
 
 def between(symbol: str, span: Span, unsunk: Iterable[Enriched]) -> list[Enriched]:

@@ -98,3 +98,9 @@ def test_trades_that_came_by_rest_have_no_event_time(get, stage):
 
     assert (row["event_time"], row["latency_ms"], row["source"]) == (None, None, "rest")
     assert row["notional"] == "0.000000000021"
+
+
+def test_an_empty_page_s_cursor_goes_on_after_what_was_before_its_range(get, traded):
+    cursor = get("/trades", symbol=BTC, from_=TEN + 3500, to=TEN + 3600).json()["cursor"]
+
+    assert ids(get("/trades", symbol=BTC, cursor=cursor, limit=2)) == [5, 6]
