@@ -1,6 +1,6 @@
 """The catalogue of what ingestion measures. No other file spells a metric's name."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 PROCESS_RECORDS = Counter(
     "streamloom_process_records_total", "What the processor made of raw records, by kind.", ["kind"]
@@ -11,3 +11,10 @@ PROCESS_COMMIT_SECONDS = Histogram(
 PROCESS_WAITS = Counter(
     "streamloom_process_waits_total", "Turns in which the processor waited for the sink to catch up."
 )
+ROLE_PROCESSED = Gauge("streamloom_role_processed", "Records that a role took since it started.", ["role"])
+ROLE_LAG = Gauge("streamloom_role_lag", "Records that wait for a role.", ["role"])
+ROLE_LAST_MESSAGE = Gauge(
+    "streamloom_role_last_message_seconds", "Time of a role's newest input, as Unix time.", ["role"]
+)
+ROLE_OK = Gauge("streamloom_role_ok", "1 while a role works as it should; 0 while it works late or not.", ["role"])
+ROLE_RESTARTS = Counter("streamloom_role_restarts_total", "Starts of a role after it failed.", ["role"])

@@ -15,6 +15,7 @@ from django.db import close_old_connections, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from redis import Redis
 
 from analytics.clickhouse.client import client
 from ingestion.log import open_log, topics
@@ -64,6 +65,7 @@ def check_components() -> dict[str, Json]:
         "database" if is_embedded else "postgres": _ask_database,
         "clickhouse": _ask_clickhouse,
         "log" if is_embedded else "kafka": _ask_log,
+        **({} if is_embedded else {"redis": _ask_redis}),
     }
     futures = {name: _asking.submit(_timed, ask) for name, ask in asked.items()}
     roles = _asking.submit(_roles)
@@ -92,6 +94,12 @@ def _ask_log() -> str:
     topic = topics.RAW_TRADES.name
     ends = sum(log.end_offset(topic, partition) for partition in range(log.partitions(topic)))
     return f"{ends} records in {topic}"
+
+
+def _ask_redis() -> str:
+    with Redis.from_url(settings.REDIS_URL, socket_timeout=_BOUND_S, socket_connect_timeout=_BOUND_S) as redis:
+        redis.ping()
+    return ""
 
 
 def _timed(ask: Callable[[], str]) -> tuple[float, str]:

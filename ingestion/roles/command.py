@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 import structlog
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from prometheus_client import start_http_server
 
 from ingestion.log import close_log
@@ -37,8 +37,7 @@ class RoleCommand(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        if options["metrics_port"]:
-            start_http_server(options["metrics_port"], addr="127.0.0.1")
+        serve_metrics(options["metrics_port"])
         heartbeat = HeartbeatThread(role)
         heartbeat.start()
         logger.info("role_started", role=role.name)
@@ -48,3 +47,15 @@ class RoleCommand(BaseCommand):
             heartbeat.stop()
             close_log()
         logger.info("role_stopped", role=role.name)
+
+
+def serve_metrics(port: int) -> None:
+    """Serve this process's metrics on the loopback interface; nothing for port 0. Raises CommandError when busy."""
+    if not port:
+        return
+    try:
+        start_http_server(port, addr="127.0.0.1")
+    except OSError as error:
+        raise CommandError(
+            f"The metrics port {port} cannot be opened ({error.strerror}); choose another: --metrics-port (0: none)."
+        ) from error

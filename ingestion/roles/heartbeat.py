@@ -4,10 +4,12 @@ import datetime as dt
 import os
 import socket
 import threading
+from collections.abc import Callable
 
 import structlog
 from django.db import DatabaseError, connection
 
+from ingestion import metrics
 from ingestion.models import Heartbeat
 from ingestion.roles.role import Pulse, Role
 
@@ -15,6 +17,8 @@ logger = structlog.get_logger(__name__)
 
 EVERY_S = 2.0
 _DETAIL_MOST = 400
+# Rows of earlier starts are of no use to anybody after this.
+_FORGOTTEN = dt.timedelta(days=1)
 
 
 def instance_name() -> str:
@@ -38,26 +42,35 @@ class HeartbeatThread(threading.Thread):
         self._stop_event.set()
 
     def run(self) -> None:
+        self._safely(self._forget_old)
         while True:
-            self._beat_safely()
+            self._safely(lambda: self.beat(self._role.pulse()))
             if self._stop_event.wait(EVERY_S):
                 break
         connection.close()
 
-    def _beat_safely(self) -> None:
+    def _safely(self, act: Callable[[], None]) -> None:
         try:
-            self.beat(self._role.pulse())
+            act()
             self._is_failing = False
         except DatabaseError as error:
-            if not self._is_failing:
-                logger.warning(
-                    "heartbeat_failed", role=self._role.name, error=str(error), fix="check the database"
-                )
-            self._is_failing = True
+            self._tell_once(error, "check the database")
             connection.close()
+        except Exception as error:  # noqa: BLE001 - the thread's top: a sign of life must not end by a bad pulse
+            self._tell_once(error, "the role still runs; report this")
+
+    def _tell_once(self, error: Exception, fix: str) -> None:
+        if not self._is_failing:
+            logger.warning("heartbeat_failed", role=self._role.name, error=str(error), fix=fix)
+        self._is_failing = True
+
+    def _forget_old(self) -> None:
+        before = dt.datetime.now(tz=dt.UTC) - _FORGOTTEN
+        Heartbeat.objects.filter(role=self._role.name, beat_at__lt=before).delete()
 
     def beat(self, pulse: Pulse) -> None:
-        """Write one row."""
+        """Show the pulse in the metrics, then write one row."""
+        measure(self._role.name, pulse)
         rate = max(pulse.processed - self._processed, 0) / EVERY_S
         self._processed = pulse.processed
         last = pulse.last_message_ms
@@ -73,3 +86,13 @@ class HeartbeatThread(threading.Thread):
                 "beat_at": dt.datetime.now(tz=dt.UTC),
             },
         )
+
+
+def measure(role: str, pulse: Pulse) -> None:
+    """Show a pulse in the metrics of this process."""
+    metrics.ROLE_PROCESSED.labels(role).set(pulse.processed)
+    metrics.ROLE_OK.labels(role).set(pulse.status == "ok")
+    if pulse.lag is not None:
+        metrics.ROLE_LAG.labels(role).set(pulse.lag)
+    if pulse.last_message_ms is not None:
+        metrics.ROLE_LAST_MESSAGE.labels(role).set(pulse.last_message_ms / 1000)

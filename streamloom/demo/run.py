@@ -18,6 +18,7 @@ from ingestion.binance.simulator.server import SimulatedExchange, SimulatorConfi
 from ingestion.log import close_log
 from markets import services
 from markets.models import Symbol
+from markets.selectors import watched
 from streamloom.demo.progress import HistoryProgress
 from streamloom.demo.source import SEED
 from streamloom.demo.threads import RoleThread, WebThread, WorkerThread, listen
@@ -101,6 +102,10 @@ class Demo:
                 f"The exchange does not know {', '.join(unknown)}; watching {', '.join(sorted(known)) or 'none'}."
             )
         services.watch_exactly(known)
+
+    def example(self) -> str:
+        """A symbol to show an example with: a watched one when there is any."""
+        return next(iter(sorted(watched())), "BTCUSDT")
 
     def _start_roles(self) -> None:
         self._worker = WorkerThread()

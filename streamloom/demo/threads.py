@@ -8,6 +8,7 @@ import structlog
 import uvicorn
 from django.db import connections
 
+from ingestion import metrics
 from ingestion.roles.heartbeat import HeartbeatThread
 from streamloom.wiring import RolePlan
 
@@ -33,6 +34,7 @@ class RoleThread(threading.Thread):
         while not self._stop_event.is_set():
             if self._run_once():
                 break
+            metrics.ROLE_RESTARTS.labels(self._plan.name).inc()
             # Jitter, so that roles which failed together do not come back together.
             self._stop_event.wait(pause_s * random.uniform(0.8, 1.2))  # noqa: S311
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

@@ -13,5 +13,7 @@ class Command(RoleCommand):
         "SIGTERM. Reads the log's end offsets, SinkPosition and Dirty; writes nothing but wake-ups."
     )
 
+    default_metrics_port = 2115
+
     def make_role(self, options: dict[str, Any]) -> DispatchSink:
         return make_dispatch(open_log())

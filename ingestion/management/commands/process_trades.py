@@ -14,5 +14,7 @@ class Command(RoleCommand):
         "with the state of each symbol, in one commit. Runs until SIGINT or SIGTERM."
     )
 
+    default_metrics_port = 2113
+
     def make_role(self, options: dict[str, Any]) -> ProcessTrades:
         return ProcessTrades(open_log(), assets)

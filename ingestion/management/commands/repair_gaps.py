@@ -13,5 +13,7 @@ class Command(RoleCommand):
         "Runs until SIGINT or SIGTERM."
     )
 
+    default_metrics_port = 2114
+
     def make_role(self, options: dict[str, Any]) -> RepairGaps:
         return build_role()

@@ -13,8 +13,8 @@ _SHOWN = 10
 
 class Command(BaseCommand):
     help = (
-        "Read exchangeInfo and keep the symbols' base, quote, steps and status. On a new install it also starts to watch "
-        "BTCUSDT, ETHUSDT and SOLUSDT; later it never changes what is watched."
+        "Read exchangeInfo and keep the symbols' base, quote, steps and status. On a new install it also starts to "
+        "watch BTCUSDT, ETHUSDT and SOLUSDT; later it never changes what is watched."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

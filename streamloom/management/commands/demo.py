@@ -5,13 +5,13 @@ import os
 import re
 import sys
 from argparse import ArgumentTypeError
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
-from rich.panel import Panel
 
 from streamloom.demo import folder as folders
 from streamloom.demo.source import Source, choose_source
@@ -105,17 +105,18 @@ class Command(BaseCommand):
         from streamloom.demo.run import Demo
 
         port = options["port"]
-        console.print(f"Source: {settings.STREAMLOOM_SOURCE} ({os.environ[_REASON]}). Starting ...", highlight=False)
-        demo = Demo(port, options["symbols"], options["history"], options["speed"], tell=console.print)
+        tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+        tell(f"Source: {settings.STREAMLOOM_SOURCE} ({os.environ[_REASON]}). Starting ...")
+        demo = Demo(port, options["symbols"], options["history"], options["speed"], tell=tell)
         try:
-            demo.run(on_ready=lambda: console.print(_welcome(port, demo.password, options["data_dir"])))
+            demo.run(on_ready=lambda: tell(_welcome(port, demo.password, options["data_dir"], demo.example())))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
             raise CommandError(
                 f"Port {port} is busy. Stop what listens there, or choose another with --port."
             ) from error
-        console.print("Stopped. The data is kept for the next start.")
+        tell("Stopped. The data is kept for the next start.")
 
 
 def _environment(source: Source, data_dir: Path) -> dict[str, str]:
@@ -132,14 +133,16 @@ def _environment(source: Source, data_dir: Path) -> dict[str, str]:
     }
 
 
-def _welcome(port: int, password: str, data_dir: Path) -> Panel:
+def _welcome(port: int, password: str, data_dir: Path, symbol: str) -> str:
+    """Where to look. Plain lines: a frame would break the command that is to be copied."""
     url = f"http://127.0.0.1:{port}"
     lines = (
-        f"Page      {url}/",
-        f"Pipeline  {url}/status",
-        f"API       {url}/docs",
-        f"Admin     {url}/admin/   user: admin   password: {password}",
-        f"Try       curl '{url}/candles?symbol=BTCUSDT&interval=1m&limit=3'",
-        f"Data      {data_dir / settings.STREAMLOOM_SOURCE} (kept; --reset forgets it). Ctrl-C stops.",
+        "Streamloom is running.",
+        f"  Page      {url}/",
+        f"  Pipeline  {url}/status",
+        f"  API       {url}/docs",
+        f"  Admin     {url}/admin/   user: admin   password: {password}",
+        f"  Try       curl '{url}/candles?symbol={symbol}&interval=1m&limit=3'",
+        f"  Data      {data_dir / settings.STREAMLOOM_SOURCE} (kept; --reset forgets it). Ctrl-C stops.",
     )
-    return Panel("\n".join(lines), title="Streamloom is running", expand=False, highlight=False)
+    return "\n".join(lines)
