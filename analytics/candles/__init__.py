@@ -1,8 +1,8 @@
 """Candles that change after they closed. Read the modules in this order:
 
 dirty    which buckets wait, and how a worker claims them
-store    what is known of a range of minutes: trades, versions, klines, coverage
-verdict of a bucket is ``judge``: pure, from what is known to a record, or to a reason to wait
+judge    what is known of one minute -> a record to publish, or why there is none (pure)
+store    the reads: trades, published versions, klines, coverage
 rebuild  claims dirty minutes, reads, judges, and appends what is new to the log
 rollup   claims dirty hours and days and merges them from their minutes
 tasks    the Celery tasks around both
