@@ -12,7 +12,7 @@ import structlog
 from analytics import metrics
 from analytics.candles import dirty, store
 from analytics.candles.judge import Bucket, No, Standing, Version, judge, waits_for_backfill
-from analytics.candles.store import Positions
+from analytics.candles.store import CoverageBook, Positions
 from analytics.models import Dirty
 from analytics.sink.selectors import sink_positions
 from ingestion.log import codec
@@ -38,17 +38,17 @@ _COMPLAIN_AT_TRY = 8
 Outcome = tuple[Dirty, CandleRecord | No]
 
 
-def rebuild_dirty(log: Log, most: int = BATCH) -> int:
+def rebuild_dirty(log: Log, book: CoverageBook, most: int = BATCH) -> int:
     """Make up to ``most`` dirty minutes again; the number of buckets that were due."""
     # Before the claim: what is stored up to here has its marks among the rows that are claimed next.
     positions = sink_positions()
     rows = dirty.claim([Interval.M1.value], most)
     for symbol, minutes in groupby(rows, key=lambda row: row.symbol):
-        _rebuild_symbol(log, symbol, list(minutes), positions)
+        _rebuild_symbol(log, book, symbol, list(minutes), positions)
     return len(rows)
 
 
-def _rebuild_symbol(log: Log, symbol: str, rows: Sequence[Dirty], positions: Positions) -> None:
+def _rebuild_symbol(log: Log, book: CoverageBook, symbol: str, rows: Sequence[Dirty], positions: Positions) -> None:
     stored_to = positions.get((ENRICHED_TRADES.name, log.partition_of(ENRICHED_TRADES.name, symbol)), 0)
     dirty.postpone([row for row in rows if row.trades_to > stored_to], _SOON_S)
     ready = [row for row in rows if row.trades_to <= stored_to]
@@ -59,14 +59,18 @@ def _rebuild_symbol(log: Log, symbol: str, rows: Sequence[Dirty], positions: Pos
     # A minute that is open in the stream is the processor's: its close carries what was marked.
     dirty.done(row for row in ready if _end(row) > standing.closed_to)
     closed = [row for row in ready if _end(row) <= standing.closed_to]
-    _settle(log, list(_judge_all(log, symbol, closed, standing, positions)))
+    coverage = book.of(log, symbol, positions)
+    unstored = store.unstored_versions(log, symbol, positions)
+    _settle(log, list(_judge_all(symbol, closed, standing, coverage, unstored)))
 
 
 def _judge_all(
-    log: Log, symbol: str, rows: Sequence[Dirty], standing: Standing, positions: Positions
+    symbol: str,
+    rows: Sequence[Dirty],
+    standing: Standing,
+    coverage: SymbolCoverage,
+    unstored: Sequence[tuple[int, Version]],
 ) -> Iterator[Outcome]:
-    coverage = store.coverage(log, symbol, positions)
-    unstored = store.unstored_versions(log, symbol, positions)
     wanted = []
     for row in rows:
         if waits_for_backfill(coverage, row.open_time):

@@ -1,7 +1,7 @@
 """What is stored of a symbol's minutes: the reads of a rebuild."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from analytics.candles.judge import Standing, Version
@@ -11,7 +11,7 @@ from analytics.reading.cursor import seq_of
 from ingestion.log import codec
 from ingestion.log.port import Log, RangeGone
 from ingestion.log.topics import CANDLES_1M, CANDLES_LIVE, COVERAGE
-from ingestion.pipeline.coverage import SymbolCoverage, fold_events
+from ingestion.pipeline.coverage import SymbolCoverage, apply_event
 from ingestion.pipeline.records import CoverageEvent, Kline, Live, Trade
 from markets.types import DAY_MS, MINUTE_MS
 
@@ -52,18 +52,36 @@ def _newest_live(log: Log, symbol: str) -> Live | None:
     return None
 
 
-def coverage(log: Log, symbol: str, positions: Positions) -> SymbolCoverage:
-    """The coverage as of the sink's place: later changes are stored before their marks are."""
-    topic = COVERAGE.name
-    place = positions.get((topic, log.partition_of(topic, symbol)), 0)
-    answer = client().query(
-        sql("coverage_of_symbol"),
-        parameters={"symbol": symbol, "before": seq_of(log.epoch(topic), place)},
-    )
-    return fold_events(
-        CoverageEvent(kind, symbol, from_id, to_id, from_time, to_time, cause, known_at, segment)
-        for kind, from_id, to_id, from_time, to_time, cause, known_at, segment in answer.result_rows
-    )
+class CoverageBook:
+    """Each symbol's coverage as of the sink's place, read on from where the last look ended.
+
+    A long history has many thousand changes: folding them all for each batch would cost more than the batch.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], tuple[int, SymbolCoverage]] = {}
+
+    def of(self, log: Log, symbol: str, positions: Positions) -> SymbolCoverage:
+        """The changes below the sink's place only: what is stored above it has not made its marks yet."""
+        topic = COVERAGE.name
+        place = positions.get((topic, log.partition_of(topic, symbol)), 0)
+        before = seq_of(log.epoch(topic), place)
+        # The topic's id: another log has other coverage.
+        key = (log.topic_id(topic), symbol)
+        since, coverage = self._known.get(key, (0, SymbolCoverage()))
+        if since > before:
+            since, coverage = 0, SymbolCoverage()
+        for event in _changes(symbol, since, before):
+            coverage = apply_event(coverage, event)
+        self._known[key] = (before, coverage)
+        return coverage
+
+
+def _changes(symbol: str, since: int, before: int) -> Iterator[CoverageEvent]:
+    parameters = {"symbol": symbol, "since": since, "before": before}
+    for row in client().query(sql("coverage_of_symbol"), parameters=parameters).result_rows:
+        kind, from_id, to_id, from_time, to_time, cause, known_at, segment = row
+        yield CoverageEvent(kind, symbol, from_id, to_id, from_time, to_time, cause, known_at, segment)
 
 
 def trades(symbol: str, from_ms: int, to_ms: int) -> list[Trade]:

@@ -8,18 +8,21 @@ from celery import shared_task
 
 from analytics.candles import rebuild as rebuilding
 from analytics.candles.rollup import BATCH, roll_up_dirty
+from analytics.candles.store import CoverageBook
 from ingestion.log import open_log
 
 _log = structlog.get_logger(__name__)
 
 _BUDGET_S = 5.0
+# Only remembers what is stored: losing it, or having one in each process, changes nothing.
+_book = CoverageBook()
 
 
 @shared_task(name="analytics.rebuild", acks_late=True, ignore_result=True)
 def rebuild() -> None:
     """Make dirty minutes again."""
     log = open_log()
-    _drain("rebuild", lambda: rebuilding.rebuild_dirty(log))
+    _drain("rebuild", lambda: rebuilding.rebuild_dirty(log, _book))
 
 
 @shared_task(name="analytics.roll_up", acks_late=True, ignore_result=True)

@@ -84,6 +84,7 @@ def _embedded() -> Client:
 def _server() -> Client:
     return clickhouse_connect.get_client(
         dsn=settings.CLICKHOUSE_URL,
+        secure=settings.CLICKHOUSE_URL.startswith("https"),
         settings=_SESSION_SETTINGS,
         autogenerate_session_id=False,
         connect_timeout=5,

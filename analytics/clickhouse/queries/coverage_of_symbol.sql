@@ -1,4 +1,4 @@
--- A symbol's changes of what is held, in order, up to a place of the log.
+-- A symbol's changes of what is held, in order, between two places of the log.
 SELECT
     kind,
     from_id,
@@ -9,5 +9,5 @@ SELECT
     toUnixTimestamp64Milli(known_at) AS known_ms,
     segment
 FROM coverage_events FINAL
-WHERE symbol = {symbol:String} AND seq < {before:UInt64}
+WHERE symbol = {symbol:String} AND seq >= {since:UInt64} AND seq < {before:UInt64}
 ORDER BY seq

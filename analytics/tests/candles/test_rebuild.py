@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from analytics.candles import dirty
 from analytics.candles.rebuild import rebuild_dirty
+from analytics.candles.store import CoverageBook
 from analytics.models import Dirty
 from analytics.sink import positions
 from analytics.sink.load import load
@@ -32,6 +33,8 @@ from ingestion.pipeline.records import CoverageKind
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NEXT = TEN + MINUTE
+# One for all tests, as one process has one: it must not mix the logs up.
+BOOK = CoverageBook()
 
 
 def sink_all(log, *, skip=()):
@@ -49,7 +52,7 @@ def rebuild(log):
 def rebuild_only(log):
     Dirty.objects.update(not_before=None)
     before = log.end_offset(CANDLES_1M.name, 0)
-    rebuild_dirty(log)
+    rebuild_dirty(log, BOOK)
     stored = log.read_range(CANDLES_1M.name, 0, before, log.end_offset(CANDLES_1M.name, 0))
     return [codec.candle(item.value) for item in stored]
 

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from analytics.candles.rebuild import rebuild_dirty
 from analytics.candles.rollup import roll_up_dirty
+from analytics.candles.store import CoverageBook
 from analytics.clickhouse.client import client
 from analytics.models import Dirty
 from analytics.sink import positions
@@ -74,9 +75,10 @@ def process(log, trades):
 
 def settle(log):
     """Sink, rebuild and roll up until nothing is left to do."""
+    book = CoverageBook()
     for _ in range(20):
         moved = [load(log, topic, 0, max_rows=20_000, chance=random.Random(1)) for topic in ROUTES]
-        if not any([*moved, rebuild_dirty(log), roll_up_dirty()]):
+        if not any([*moved, rebuild_dirty(log, book), roll_up_dirty()]):
             return
     raise AssertionError("it does not come to rest")
 
