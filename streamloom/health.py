@@ -123,12 +123,14 @@ def _roles() -> dict[str, Json]:
     close_old_connections()
     now = dt.datetime.now(tz=dt.UTC)
     newest = {beat.role: beat for beat in Heartbeat.objects.order_by("beat_at")}
-    return {name: _role(name, newest.get(role), now) for name, role in _ROLES.items()}
+    uptime_s = time.monotonic() - _started_at
+    return {name: role_component(name, newest.get(role), now, uptime_s) for name, role in _ROLES.items()}
 
 
-def _role(name: str, beat: Heartbeat | None, now: dt.datetime) -> Json:
+def role_component(name: str, beat: Heartbeat | None, now: dt.datetime, uptime_s: float) -> Json:
+    """A role's state by its newest heartbeat. ``uptime_s``: this process's age, as roles may start with it."""
     if beat is None or (now - beat.beat_at).total_seconds() > _SILENT_S:
-        if time.monotonic() - _started_at < _SILENT_S:
+        if uptime_s < _SILENT_S:
             return _component(DEGRADED, None, "starting")
         return _component(DOWN if name in _NEEDED else DEGRADED, None, f"no heartbeat for {_SILENT_S:.0f} s")
     # A role that says it is down still runs: it works late, and says why.

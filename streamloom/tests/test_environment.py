@@ -1,0 +1,77 @@
+"""The environment is read in one place, and every mistake in it is told at once."""
+
+from pathlib import Path
+
+import pytest
+
+from streamloom.environment import read_environment
+
+SERVICES = {
+    "STREAMLOOM_MODE": "services",
+    "DATABASE_URL": "postgres://me:secret@db.example/streamloom",
+    "KAFKA_BROKERS": "kafka.example:9092",
+    "CLICKHOUSE_URL": "http://clickhouse.example:8123",
+    "REDIS_URL": "redis://redis.example/0",
+    "SECRET_KEY": "key",
+}
+
+
+@pytest.fixture
+def environ(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without any of our variables."""
+    for name in ("STREAMLOOM_DATA_DIR", "LOG_LEVEL", "BINANCE_REST_URL", *SERVICES):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def given(environ: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in variables.items():
+        environ.setenv(name, value)
+
+
+def test_without_any_variable_it_is_embedded_under_var(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = read_environment(tmp_path)
+
+    assert (found.mode, found.data_dir, found.partitions) == ("embedded", tmp_path / "var" / "binance", 1)
+    assert (found.repair_confirm_s, found.sink_max_rows) == ((60.0, 600.0, 3600.0), 20_000)
+
+
+def test_every_mistake_is_told_at_once_by_its_name(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given(environ, STREAMLOOM_MODE="cloud", SINK_MAX_ROWS="many", REPAIR_CONFIRM_S="60,soon", LOG_FORMAT="xml")
+
+    with pytest.raises(SystemExit) as end:
+        read_environment(tmp_path)
+
+    message = str(end.value)
+    for name in ("STREAMLOOM_MODE", "SINK_MAX_ROWS", "REPAIR_CONFIRM_S", "LOG_FORMAT"):
+        assert f"  {name}: " in message
+    assert "Traceback" not in message
+
+
+def test_services_need_the_address_of_every_server(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given(environ, STREAMLOOM_MODE="services")
+
+    with pytest.raises(SystemExit) as end:
+        read_environment(tmp_path)
+
+    assert all(name in str(end.value) for name in SERVICES if name != "STREAMLOOM_MODE")
+
+
+def test_services_take_what_is_given(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given(environ, **SERVICES)
+
+    found = read_environment(tmp_path)
+
+    assert (found.partitions, found.kafka_brokers) == (4, "kafka.example:9092")
+    assert found.database is not None
+    assert found.database["HOST"] == "db.example"
+
+
+def test_a_secret_may_come_from_a_file_whose_last_line_break_does_not_count(
+    environ: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("from-a-file\n")
+    given(environ, SECRET_KEY_FILE=str(secret))
+
+    assert read_environment(tmp_path).secret_key == "from-a-file"
