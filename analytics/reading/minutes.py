@@ -1,6 +1,6 @@
 """Stored candles and the log's, merged: the one way to the minutes of a symbol, at any width from 1m up."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -30,12 +30,22 @@ class Wish(NamedTuple):
 
 def wished(snapshot: Snapshot, wish: Wish) -> list[KnownCandle]:
     """The candles of a wish, oldest first: what is stored, what the sink has not stored yet, what is forming."""
-    overlay = _overlay(snapshot, wish)
-    stored = _stored(snapshot.symbol, wish, [part.open_time for part in overlay])
-    joined = join((*stored, *overlay), wish.interval)
+    joined = _minutes(snapshot, wish) if wish.interval is Interval.M1 else _joined(snapshot, wish)
     if not wish.with_empty:
         joined = [known for known in joined if known.candle.agg_trades]
     return joined[-wish.limit :] if wish.newest else joined[: wish.limit]
+
+
+def _minutes(snapshot: Snapshot, wish: Wish) -> list[KnownCandle]:
+    told, forming = _told(snapshot, wish)
+    known = _settled((*_stored(snapshot.symbol, wish, []), *told), forming)
+    return sorted(known, key=lambda item: item.open_time)
+
+
+def _joined(snapshot: Snapshot, wish: Wish) -> list[KnownCandle]:
+    overlay = _overlay(snapshot, wish)
+    stored = _stored(snapshot.symbol, wish, [part.open_time for part in overlay])
+    return join((*stored, *overlay), wish.interval)
 
 
 def one(snapshot: Snapshot, span: Span) -> KnownCandle | None:
@@ -109,20 +119,29 @@ def extent(symbol: str) -> Span | None:
 # --- the log's part -----------------------------------------------------------------------------------
 
 
-def _overlay(snapshot: Snapshot, wish: Wish) -> list[KnownCandle]:
-    """The minutes that the log knows better than the tables may, each once."""
+def _told(snapshot: Snapshot, wish: Wish) -> tuple[list[KnownCandle], list[KnownCandle]]:
+    """The closed minutes of the wish that the sink has not stored yet, and the forming ones."""
     span = _minutes_of(wish)
     told = [of_record(r) for r in snapshot.unsunk if span.holds(r.candle.open_time)]
     running = forming_candles(snapshot) if wish.forming else ()
-    forming = [of_forming(candle) for candle in running if span.holds(candle.open_time)]
+    return told, [of_forming(candle) for candle in running if span.holds(candle.open_time)]
+
+
+def _settled(versions: Iterable[KnownCandle], forming: Iterable[KnownCandle]) -> list[KnownCandle]:
+    """Each minute once. One that has closed since the live record was read is closed."""
+    closed = newest(versions)
+    return [*closed.values(), *(known for known in forming if known.open_time not in closed)]
+
+
+def _overlay(snapshot: Snapshot, wish: Wish) -> list[KnownCandle]:
+    """The minutes that the log knows better than the tables may, each once."""
+    told, forming = _told(snapshot, wish)
     minutes = sorted({known.open_time for known in (*told, *forming)})
     if not minutes:
         return []
     reach = Span(minutes[0], minutes[-1] + 1)
     stored = buckets(snapshot.symbol, Interval.M1, reach, minutes=minutes, inside=True)
-    closed = newest((*stored, *told))
-    # A minute that has closed since the live record was read is closed.
-    return [*closed.values(), *(known for known in forming if known.open_time not in closed)]
+    return _settled((*stored, *told), forming)
 
 
 def forming_candles(snapshot: Snapshot) -> Sequence[Candle]:
