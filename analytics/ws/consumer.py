@@ -16,6 +16,7 @@ from analytics.ws.outbox import TOO_SLOW
 from analytics.ws.pace import Pace
 from analytics.ws.process import process_hub
 from analytics.ws.replay import TooOld, now_cursor, read_cursor, replay, too_old
+from markets.types import Interval
 
 logger = structlog.get_logger(__name__)
 
@@ -149,7 +150,7 @@ class MarketSocket(AsyncWebsocketConsumer):
         page = await self._hub.read(lambda reads: reads.page(topic.symbol, interval))
         place = Cursor(topic.symbol, CANDLES, interval.value, page.place, page.seq)
         self._tell(messages.snapshot(topic, [candle_json(view) for view in page.candles], encode(place)))
-        subscription.release(page.seq)
+        subscription.release(page.place if interval is Interval.S1 else page.seq)
 
     async def _catch_up(self, request: Subscribe, subscription: Subscription) -> None:
         topic = request.topic
@@ -157,18 +158,17 @@ class MarketSocket(AsyncWebsocketConsumer):
         assert isinstance(cursor, Cursor)
         # Read after the registration: what comes from here on is held.
         _, end = now_cursor(self._hub, topic)
-        is_told = False
+        reached, is_told = cursor.place, False
         async for made in replay(self._hub, topic, cursor, end):
             if not is_told:
                 self._tell(messages.subscribed(request.id, topic, request.since))
                 is_told = True
             for message in made:
                 self._joined.outbox.put(message)
+                reached = max(reached, message.seq)
             if not await self._joined.outbox.has_room():
                 return
-        if not is_told:
-            self._tell(messages.subscribed(request.id, topic, request.since))
-        subscription.release(end)
+        subscription.release(reached if topic.interval is Interval.S1 else end)
 
     def _give_up(self, topic: Topic, refusal: Refused) -> None:
         # Not by _drop: this is the topic's own task.
@@ -194,7 +194,11 @@ class MarketSocket(AsyncWebsocketConsumer):
         """Send what waits, one after the other; a full outbox ends it."""
         while (text := await client.outbox.next()) is not None:
             client.sending_since = self._hub.loop.time()
-            await self.send(text_data=text)
+            try:
+                await self.send(text_data=text)
+            except OSError:
+                # The client has gone; ``disconnect`` follows.
+                return
             client.sending_since = None
             metrics.SENT.inc()
         if client.outbox.close_code == TOO_SLOW:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from analytics.reading import cursor as cursors
 from analytics.reading.cursor import Cursor, seq_of
-from analytics.reading.known import CandleView, KnownCandle, candle_json, derive, newest, of_forming, of_record
+from analytics.reading.known import FORMING, CandleView, KnownCandle, candle_json, derive, newest, of_forming, of_record
 from analytics.reading.trades import trade_json
 from analytics.reading.view import LiveView, Tailed
 from analytics.ws import messages
@@ -22,6 +22,8 @@ from markets.types import MINUTE_MS, Interval
 # Versions of so many minutes are remembered, to tell news from repeats.
 _KEPT_MINUTES = 5_000
 _MOST_BUCKETS = 500
+# Records kept while the tables are away: what is let go is found again by reading the buckets anew.
+_MOST_WAITING = 20_000
 
 
 class Question(NamedTuple):
@@ -120,7 +122,7 @@ class CandleFeed(Feed):
     def message(self, view: CandleView, seq: int = 0) -> Message:
         """The message that tells a candle. ``seq``: of the record that it was made from."""
         key = (self.topic, view.open_time)
-        if view.state == "forming":
+        if view.state == FORMING:
             return Message(self._text(view), seq, key=key)
         self._told.pop(view.open_time, None)
         self._place = max(self._place, self.interval.next_open(view.open_time))
@@ -176,6 +178,13 @@ def _same(left: KnownCandle, right: KnownCandle) -> bool:
     return (left.candle, left.certified, left.disputed) == (right.candle, right.certified, right.disputed)
 
 
+class _Cause(NamedTuple):
+    """Why a bucket is read anew. ``floor``: no cursor may pass it before; ``seq``: of its message."""
+
+    floor: int
+    seq: int
+
+
 class FoldedFeed(CandleFeed):
     """Candles above 1m: folded from 1m records, seeded from tables; corrections of old ones are read anew."""
 
@@ -184,13 +193,16 @@ class FoldedFeed(CandleFeed):
         self._fold = Fold(self.interval)
         self._waiting: list[Tailed] = []
         self._is_seeded = False
-        # Buckets to read anew, and those being read: open time -> seq of the record that said so first.
-        self._stale: dict[int, int] = {}
-        self._reading: dict[int, int] = {}
+        # Buckets to read anew, and those being read: open time -> the record that said so first.
+        self._stale: dict[int, _Cause] = {}
+        self._reading: dict[int, _Cause] = {}
+        clock = view.clock(topic.symbol)
+        self._told_to = 0 if clock is None else self.interval.open_of(clock.closed_to)
 
     def take(self, batch: Sequence[Tailed]) -> list[Message]:
         if not self._is_seeded:
-            self._waiting += batch
+            self._waiting += [item for item in batch if isinstance(item.record, CandleRecord | Live)]
+            del self._waiting[:-_MOST_WAITING]
             return []
         made: list[Message] = []
         for stored, record in batch:
@@ -204,7 +216,7 @@ class FoldedFeed(CandleFeed):
         self.seq = seq_of(self._epoch, offset + 1)
         bucket = self._fold.take(of_record(record))
         if bucket is not None:
-            self._read_anew(bucket, seq_of(self._epoch, offset))
+            self._read_anew(bucket, _Cause(self.seq - 1, self.seq))
         closed: list[KnownCandle] = []
         if record.reason == CandleReason.CLOSED:
             closed = self._fold.close(record.candle.open_time + MINUTE_MS)
@@ -219,24 +231,23 @@ class FoldedFeed(CandleFeed):
             return []
         return [m for known in self._fold.close(before.closed_to) for m in self._messages(known)]
 
-    def _read_anew(self, bucket: int, seq: int) -> None:
+    def _read_anew(self, bucket: int, cause: _Cause) -> None:
         if self.interval.next_open(bucket) > self._fold.closed_to:
-            self._is_seeded = False
+            self._is_seeded, self._told_to = False, bucket
         else:
-            self._stale.setdefault(bucket, seq)
+            self._stale.setdefault(bucket, cause)
 
     def _running(self) -> Iterable[KnownCandle]:
         return self._fold.forming(self.running_minutes()) if self._is_seeded else ()
 
     def _safe_seq(self) -> int:
-        return min((self.seq, *self._stale.values(), *self._reading.values()))
+        causes = (*self._stale.values(), *self._reading.values())
+        return min((self.seq, *(cause.floor for cause in causes)))
 
     # --- questions -------------------------------------------------------------------------------
 
     def question(self) -> Question | None:
         if not self._is_seeded:
-            # What came until now is in what will be read.
-            self._waiting.clear()
             return Question(lambda reads: reads.seed(self.topic.symbol, self.interval), self._seeded)
         if not self._stale:
             return None
@@ -249,15 +260,21 @@ class FoldedFeed(CandleFeed):
     def _seeded(self, seed: Seed) -> list[Message]:
         self._fold.seed(seed.closed_to, seed.parts)
         self._is_seeded = True
+        # Buckets that closed while the seed was read are in no fold.
+        bucket, now = self._told_to, self.interval.open_of(self._fold.closed_to)
+        for _ in range(_MOST_BUCKETS if bucket else 0):
+            if bucket < now:
+                self._read_anew(bucket, _Cause(self.seq, 0))
+                bucket = self.interval.next_open(bucket)
         waiting, self._waiting = self._waiting, []
         return self.take(waiting)
 
     def _told_anew(self, views: Sequence[CandleView]) -> list[Message]:
         made: list[Message] = []
         for view in views:
-            seq = self._reading.pop(view.open_time, 0)
-            if view.state != "forming":
-                made.append(self.message(view, seq + 1))
+            cause = self._reading.pop(view.open_time)
+            if view.state != FORMING:
+                made.append(self.message(view, cause.seq))
         self._reading.clear()
         return made
 

@@ -17,6 +17,7 @@ from analytics.ws.messages import Channel, Message, Topic
 from analytics.ws.outbox import TOO_SLOW, Outbox
 from analytics.ws.reads import Reads
 from analytics.ws.second_feed import SecondFeed
+from ingestion.log import topics
 from markets.types import Interval
 
 logger = structlog.get_logger(__name__)
@@ -215,8 +216,9 @@ class Hub:
             else:
                 delay = _FIRST_DELAY_S
                 self._send(topic, question.take(answer))
-                self._moved.add(topic) if topic in self._feeds else None
-                self._tell_forming()
+                if topic in self._feeds:
+                    self._moved.add(topic)
+                    self._tell_forming()
             question = feed.question()
         self._asking.pop(topic, None)
         if topic in self._feeds:
@@ -253,8 +255,6 @@ class Hub:
 
 def make_feed(topic: Topic, view: LiveView, epoch: Callable[[str], int]) -> Feed:
     """The feed of a topic."""
-    from ingestion.log import topics
-
     if topic.channel == Channel.ALERTS:
         return Feed(topic, view, 0)
     if topic.channel == Channel.TRADES:

@@ -6,10 +6,12 @@ from urllib.parse import urlencode
 
 from analytics.reading import cursor as cursors
 from analytics.reading.cursor import Cursor, split_seq
+from analytics.reading.known import FORMING
 from analytics.reading.view import Tailed
 from analytics.ws.feeds import CandleFeed, Feed, MinuteFeed, TradeFeed
-from analytics.ws.hub import Hub
+from analytics.ws.hub import Hub, make_feed
 from analytics.ws.messages import Channel, Code, Id, Message, Refused, Topic
+from analytics.ws.second_feed import second_seq
 from ingestion.log import codec, topics
 from ingestion.log.port import RangeGone, Stored
 from ingestion.pipeline.records import CandleReason, CandleRecord
@@ -68,6 +70,8 @@ async def replay(hub: Hub, topic: Topic, since: Cursor, end: int) -> AsyncIterat
         raise TooOld
     feed = _fresh_feed(hub, topic, since)
     touched: list[CandleRecord] = []
+    if start == end_offset:
+        yield []
     for offset in range(start, end_offset, _CHUNK):
         batch = await _records(hub, topic, offset, min(offset + _CHUNK, end_offset))
         if isinstance(feed, (MinuteFeed, TradeFeed)):
@@ -79,8 +83,6 @@ async def replay(hub: Hub, topic: Topic, since: Cursor, end: int) -> AsyncIterat
 
 
 def _fresh_feed(hub: Hub, topic: Topic, since: Cursor) -> Feed:
-    from analytics.ws.hub import make_feed
-
     feed = make_feed(topic, hub.view, hub.epoch)
     feed.start_at(since)
     return feed
@@ -120,10 +122,13 @@ async def _wider(hub: Hub, topic: Topic, since: Cursor, end: int, touched: list[
         views = [by_open[open_time] for open_time in opens if open_time in by_open]
     feed = _fresh_feed(hub, topic, since)
     assert isinstance(feed, CandleFeed)
-    closed = [view for view in views if view.state != "forming"]
-    made = [feed.message(view) for view in closed[:-1]]
-    feed.seq = end
-    return made + [feed.message(view) for view in closed[-1:]]
+    closed = [view for view in views if view.state != FORMING]
+    made: list[Message] = []
+    for view in closed:
+        # Only with the last of them the client has all that there is up to ``end``.
+        feed.seq = end if view is closed[-1] else since.seq
+        made.append(feed.message(view, second_seq(view.open_time) if interval is Interval.S1 else 0))
+    return made
 
 
 def _corrected_seconds(touched: Iterable[CandleRecord], place: int) -> list[int]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from analytics.reading import seconds
 from analytics.reading.cursor import seq_of
-from analytics.reading.known import CandleView, KnownCandle
+from analytics.reading.known import FORMING, CandleView, KnownCandle
 from analytics.reading.view import LiveView, Snapshot, Tailed
 from analytics.ws.feeds import CandleFeed, Question
 from analytics.ws.messages import Message, Topic
@@ -18,6 +18,12 @@ from markets.types import SECOND_MS, Interval
 # flat ones between are REST's.
 _MOST_QUIET = 600
 _MOST_STALE = 500
+_MOST_WAITING = 50_000
+
+
+def second_seq(open_time: int) -> int:
+    """What tells a closed second from those that a client has: seconds are no records, so it is their end."""
+    return open_time + SECOND_MS
 
 
 class SecondFeed(CandleFeed):
@@ -34,6 +40,7 @@ class SecondFeed(CandleFeed):
     def take(self, batch: Sequence[Tailed]) -> list[Message]:
         if not self._is_seeded:
             self._waiting += batch
+            del self._waiting[:-_MOST_WAITING]
             return []
         for stored, record in batch:
             if isinstance(record, Enriched):
@@ -60,7 +67,8 @@ class SecondFeed(CandleFeed):
         made: list[Message] = []
         for candle in self._with_quiet(told, closed_now, known):
             self._last_price = candle.candle.close
-            made += self._messages(candle)
+            is_new = candle.open_time in closed_now
+            made += self._messages(candle, second_seq(candle.open_time) if is_new else 0)
         return made
 
     def _with_quiet(
@@ -87,7 +95,6 @@ class SecondFeed(CandleFeed):
 
     def question(self) -> Question | None:
         if not self._is_seeded:
-            self._waiting.clear()
             return Question(lambda reads: reads.seconds(self.topic.symbol), self._seeded)
         if not self._stale:
             return None
@@ -109,4 +116,4 @@ class SecondFeed(CandleFeed):
         return self.take(waiting)
 
     def _told_anew(self, views: Sequence[CandleView]) -> list[Message]:
-        return [self.message(view) for view in views if view.state != "forming"]
+        return [self.message(view) for view in views if view.state != FORMING]
