@@ -63,4 +63,5 @@ class SymbolAdmin(ModelAdmin):
     def _switch(self, request: HttpRequest, queryset: QuerySet[Symbol], field: str, value: bool) -> None:
         count = queryset.exclude(**{field: value}).update(**{field: value})
         what = field.removesuffix("_enabled")
-        messages.success(request, f"{what} {'on' if value else 'off'} for {count} symbols, effective within 5 s.")
+        noun = "symbol" if count == 1 else "symbols"
+        messages.success(request, f"{what} {'on' if value else 'off'} for {count} {noun}, effective within 5 s.")
