@@ -27,7 +27,8 @@ from ingestion.log.port import (
     Stored,
     TopicPartition,
 )
-from ingestion.log.sqlite_file import Chunk, LogFile
+from ingestion.log.sqlite_chunk import Chunk
+from ingestion.log.sqlite_file import LogFile
 from ingestion.log.sqlite_partition import Partition
 from ingestion.log.sqlite_readers import Cursor, SqliteReader, SqliteTail, Waiting
 from ingestion.log.sqlite_retention import TRIM_EVERY_MS, Trim

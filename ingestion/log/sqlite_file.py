@@ -7,16 +7,15 @@ CPU. Nothing here knows of readers, waiting or caches; see ``ingestion.log.sqlit
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from itertools import repeat
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from ingestion.log.port import LogError, Record, State, StateChange, Stored, TopicPartition
+from ingestion.log.port import LogError, State, StateChange, TopicPartition
+from ingestion.log.sqlite_chunk import Chunk, Columns, unpack
 from ingestion.log.topics import Topic
 
 FORMAT: Final = 1
@@ -48,12 +47,6 @@ CREATE TABLE state (grp TEXT NOT NULL, partition INTEGER NOT NULL, key TEXT NOT 
     PRIMARY KEY (grp, partition, key)) WITHOUT ROWID;
 """
 
-_Columns = tuple[list[str], list[bytes], list[int], list[int] | None]
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(_Columns).decode
-# Stored(...) runs Python code for each record; this builds the same tuple in C at a third of the price.
-_stored = partial(tuple.__new__, Stored)
-
 
 class PartitionRow(NamedTuple):
     """One partition as the file has it. ``no``: the topic's number in the file."""
@@ -67,50 +60,12 @@ class PartitionRow(NamedTuple):
     end: int
 
 
-class Chunk:
-    """A batch of records of one partition: columns, turned into ``Stored`` once, when first read."""
+class Head(NamedTuple):
+    """A batch without its records. ``timestamp``: when it was appended, epoch ms."""
 
-    __slots__ = ("_columns", "_records", "base", "last", "timestamp")
-
-    def __init__(self, base: int, last: int, timestamp: int, columns: _Columns) -> None:
-        self.base = base
-        self.last = last
-        self.timestamp = timestamp
-        self._columns = columns
-        self._records: list[Stored] | None = None
-
-    @classmethod
-    def of(cls, base: int, timestamp: int, records: Sequence[Record]) -> "Chunk":
-        """The records with the offsets ``base``, ``base + 1`` and so on."""
-        keys, values, schemas = (list(column) for column in zip(*records, strict=True))
-        return cls(base, base + len(records) - 1, timestamp, (keys, values, schemas, None))
-
-    @classmethod
-    def kept(cls, records: Sequence[Stored]) -> "Chunk":
-        """What compaction left over, with the offsets it had."""
-        columns = ([r.key for r in records], [r.value for r in records], [r.schema for r in records])
-        offsets = [record.offset for record in records]
-        return cls(offsets[0], offsets[-1], records[-1].timestamp, (*columns, offsets))
-
-    def __len__(self) -> int:
-        return len(self._columns[0])
-
-    @property
-    def keys(self) -> Sequence[str]:
-        return self._columns[0]
-
-    @property
-    def data(self) -> bytes:
-        return _pack(self._columns)
-
-    def records(self, topic: str, partition: int) -> list[Stored]:
-        """The records, oldest first. Shared: do not change the list."""
-        if self._records is None:
-            keys, values, schemas, offsets = self._columns
-            numbers = range(self.base, self.last + 1) if offsets is None else offsets
-            place = (repeat(topic), repeat(partition), numbers, repeat(self.timestamp))
-            self._records = list(map(_stored, zip(*place, keys, values, schemas, strict=False)))
-        return self._records
+    base: int
+    last: int
+    timestamp: int
 
 
 class LogFile:
@@ -247,6 +202,25 @@ class LogFile:
         """Forget every batch that ends at ``last`` or before."""
         self._db.execute("DELETE FROM batches WHERE topic = ? AND partition = ? AND last <= ?", (no, partition, last))
 
+    def heads(self, no: int, partition: int, most: int) -> list[Head]:
+        """The oldest batches, without reading their records."""
+        with self.lock, self._explained():
+            rows = self._db.execute(
+                "SELECT base, last, appended FROM batches WHERE topic = ? AND partition = ? ORDER BY last LIMIT ?",
+                (no, partition, most),
+            ).fetchall()
+        return [Head(*row) for row in rows]
+
+    def chunks_to(self, no: int, partition: int, last: int) -> list[Chunk]:
+        """Every batch that ends at ``last`` or before."""
+        with self.lock, self._explained():
+            rows = self._db.execute(
+                "SELECT base, last, appended, data FROM batches"
+                " WHERE topic = ? AND partition = ? AND last <= ? ORDER BY last",
+                (no, partition, last),
+            ).fetchall()
+        return [Chunk(base, last, appended, self._columns(data)) for base, last, appended, data in rows]
+
     def chunks(self, no: int, partition: int, start: int, max_records: int) -> list[Chunk]:
         """The batches from the one that holds ``start`` on, until ``max_records`` or the end."""
         rows, held = [], 0
@@ -265,9 +239,9 @@ class LogFile:
         # Decoding is most of the work: it happens outside the lock, so a long read does not hold up writers.
         return [Chunk(base, last, appended, self._columns(data)) for base, last, appended, data in rows]
 
-    def _columns(self, data: bytes) -> _Columns:
+    def _columns(self, data: bytes) -> Columns:
         try:
-            return _unpack(data)
+            return unpack(data)
         except msgspec.MsgspecError as error:
             raise LogError(f"{self.path}: a batch is unreadable ({error}). {_RESTORE}") from error
 

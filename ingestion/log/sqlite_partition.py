@@ -5,7 +5,8 @@ from operator import attrgetter
 from typing import Final
 
 from ingestion.log.port import TopicPartition
-from ingestion.log.sqlite_file import Chunk, PartitionRow
+from ingestion.log.sqlite_chunk import Chunk
+from ingestion.log.sqlite_file import PartitionRow
 from ingestion.log.sqlite_readers import Waiting
 
 # Enough for every reader that keeps up to find what it needs in memory.

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Protocol
 
 from ingestion.log.port import Batch, LogClosed, State, Stored, TopicPartition
-from ingestion.log.sqlite_file import Chunk
+from ingestion.log.sqlite_chunk import Chunk
 
 _offset = attrgetter("offset")
 _NOTHING = Batch((), {}, frozenset())

@@ -9,12 +9,14 @@ from itertools import takewhile
 from typing import Final
 
 from ingestion.log.port import Stored, TopicPartition
-from ingestion.log.sqlite_file import Chunk, LogFile
+from ingestion.log.sqlite_chunk import Chunk
+from ingestion.log.sqlite_file import LogFile
 from ingestion.log.topics import Topic
 
 TRIM_EVERY_MS: Final = 60_000
-# One run takes no more than this from a partition, so that writers are never held up for long.
-_RECORDS_A_RUN: Final = 50_000
+# One run takes no more batches than this from a partition, so that writers are never held up for long.
+_BATCHES_A_RUN: Final = 5_000
+_RECORDS_A_READ: Final = 50_000
 
 
 class Trim:
@@ -42,21 +44,24 @@ class Trim:
         needed_from, end = bounds
         if topic is None:  # a topic of another version of the catalogue: not ours to delete
             return 0, 0
-        old = self._old(no, place, needed_from, now_ms - topic.retention_ms)
-        if not old:
-            return 0, 0
-        kept = self._kept(no, place, old) if topic.compacted else []
-        count = sum(map(len, old)) - len(kept)
+        last, count = self._old(no, place, needed_from, now_ms - topic.retention_ms)
         if not count:
             return 0, 0
-        return self._replace(no, place, old[-1].last, kept, end), count
+        kept: list[Stored] = []
+        if topic.compacted:
+            old = self._file.chunks_to(no, place.partition, last)
+            kept = self._kept(no, place, old)
+            count = sum(map(len, old)) - len(kept)
+        return (self._replace(no, place, last, kept, end), count) if count else (0, 0)
 
-    def _old(self, no: int, place: TopicPartition, needed_from: int, before_ms: int) -> Sequence[Chunk]:
-        first = self._file.chunks(no, place.partition, 0, 1)
+    def _old(self, no: int, place: TopicPartition, needed_from: int, before_ms: int) -> tuple[int, int]:
+        """(the last offset that may go, how many offsets that is), by the heads of the batches alone."""
+        first = self._file.heads(no, place.partition, 1)
         if not first or first[0].timestamp >= before_ms:  # almost always: look no further
-            return []
-        chunks = self._file.chunks(no, place.partition, 0, _RECORDS_A_RUN)
-        return list(takewhile(lambda chunk: chunk.timestamp < before_ms and chunk.last < needed_from, chunks))
+            return -1, 0
+        heads = self._file.heads(no, place.partition, _BATCHES_A_RUN)
+        old = list(takewhile(lambda head: head.timestamp < before_ms and head.last < needed_from, heads))
+        return (old[-1].last, sum(head.last - head.base + 1 for head in old)) if old else (-1, 0)
 
     def _kept(self, no: int, place: TopicPartition, old: Sequence[Chunk]) -> list[Stored]:
         if place not in self._newest:
@@ -67,7 +72,7 @@ class Trim:
     def _read_newest(self, no: int, place: TopicPartition) -> dict[str, int]:
         newest: dict[str, int] = {}
         at = 0
-        while chunks := self._file.chunks(no, place.partition, at, _RECORDS_A_RUN):
+        while chunks := self._file.chunks(no, place.partition, at, _RECORDS_A_READ):
             for chunk in chunks:
                 _remember(newest, chunk, place)
             at = chunks[-1].last + 1
@@ -78,7 +83,7 @@ class Trim:
             self._file.delete_to(no, place.partition, last)
             if kept:
                 self._file.save_chunk(no, place.partition, Chunk.kept(kept))
-            rest = self._file.chunks(no, place.partition, 0, 1)
+            rest = self._file.heads(no, place.partition, 1)
             start = rest[0].base if rest else end
             self._file.save_bounds(no, place.partition, start, end)
         return start

@@ -134,6 +134,25 @@ def test_a_compacted_topic_compacts_again_and_survives_reopening(path):
     assert numbers(kept) == [26, 27, 28, 29]
 
 
+def test_a_record_that_survives_for_long_does_not_stop_the_compaction(path):
+    """What stays is one batch that spans all offsets since the first survivor."""
+    clock = Clock()
+    log = SqliteLog(path, clock_ms=clock)
+    place = TopicPartition("candles_live", 0)
+    log.append("candles_live", [record(0, "QUIET")])
+    for turn in range(3):
+        log.append("candles_live", records(range(60_000 * turn, 60_000 * (turn + 1))))
+        clock.now_ms += 2 * 3_600_000
+        log.trim()
+
+    log.close()
+    log = SqliteLog(path, clock_ms=clock)
+    kept = log.tail({place: 0}).poll(99, 0)
+
+    assert [(r.key, r.offset) for r in kept] == [("QUIET", 0), ("BTCUSDT", 180_000)]
+    log.close()
+
+
 def test_old_batches_go_by_themselves_while_records_come(path):
     clock = Clock()
     log = SqliteLog(path, clock_ms=clock)
