@@ -68,19 +68,28 @@ export class CandleChart {
     });
   }
 
-  /** Draw all rows of the store anew; the view stays where it is. */
+  /** Draw all rows of the store anew; the view keeps its distance from the newest candle. */
   redraw() {
     this.#pending.clear();
+    const wasSparse = this.isFresh || this.#drawn.size < FEWEST_BARS;
+    const position = this.chart.timeScale().scrollPosition();
     const rows = this.#store.rows();
     const slots = withEmptySlots(this.#store.interval, rows);
+    this.#drawSlots(slots);
+    this.#lastTime = rows.at(-1)?.open_time ?? -Infinity;
+    this.#drawn = new Set(slots.map(({ time }) => time));
+    this.#drawMarks();
+    if (rows.length === 0) return;
+    if (this.isFresh || (wasSparse && slots.length >= FEWEST_BARS)) this.#showNewest();
+    // The library would keep the left edge when history comes in before a few candles.
+    else this.chart.timeScale().scrollToPosition(position, false);
+  }
+
+  #drawSlots(slots) {
     const draw = (toBar) => slots.map(({ time, row }) => (row ? toBar(row, this.colours) : { time: seconds(time) }));
     this.candles.setData(draw(candleBar));
     this.volume.setData(draw(volumeBar));
     this.strip.setData(draw(stripBar));
-    this.#lastTime = rows.at(-1)?.open_time ?? -Infinity;
-    this.#drawn = new Set(slots.map(({ time }) => time));
-    this.#drawMarks();
-    if (this.isFresh && rows.length) this.#showNewest();
   }
 
   #showNewest() {

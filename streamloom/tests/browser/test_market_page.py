@@ -169,6 +169,7 @@ def test_history_that_comes_in_after_the_page_was_opened_fills_the_chart(visit: 
     api.set_price("BTCUSDT", 64_002.0)
 
     expect(page.locator("#candle-table tbody tr")).to_have_count(12)
+    expect(page.locator("#go-live")).to_be_hidden()
     assert visit.problems == []
 
 
