@@ -1,12 +1,15 @@
 """A page of candles of any interval, for REST and for the snapshots of the sockets."""
 
+from bisect import bisect_left, bisect_right
+
 import msgspec
 
-from analytics.reading import minutes, seconds
-from analytics.reading.known import CandleView, KnownCandle, candle_json, derive, fill_prices
+from analytics.reading import minutes, seconds, trades
+from analytics.reading.known import CandleView, KnownCandle, candle_json, derive, fill_prices, own_missing
 from analytics.reading.minutes import FOREVER, Span, Wish
 from analytics.reading.tail import get_tail
 from analytics.reading.view import Clock, LiveView, Snapshot, snapshot
+from ingestion.pipeline.coverage import missing_ids
 from markets.types import Interval
 
 __all__ = ["CandlePage", "CandleView", "candle_json", "read_candles"]
@@ -98,12 +101,36 @@ def _views(known: Snapshot, clock: Clock, rows: list[KnownCandle]) -> list[Candl
     reach = Span(rows[0].open_time, rows[-1].open_time + 1)
     odd = minutes.odd_close_times(known.symbol, interval, reach)
     views = []
-    for row in fill_prices(rows, _close_before(known, rows[0])):
+    for row in fill_prices(_excused(known, rows), _close_before(known, rows[0])):
         timed = row if row.open_time not in odd else msgspec.structs.replace(row, close_time=odd[row.open_time])
         view = derive(timed, known.coverage, clock)
         if view is not None:
             views.append(view)
     return views
+
+
+def _excused(known: Snapshot, rows: list[KnownCandle]) -> list[KnownCandle]:
+    """The rows, knowing which of the ids that they jump over were declared invalid; asked only where some do."""
+    odd = [row.candle for row in rows if _jumps_unexplained(known, row)]
+    if not odd:
+        return rows
+    first = min(candle.first_trade_id or 0 for candle in odd)
+    last = max(candle.last_trade_id or 0 for candle in odd)
+    invalid = trades.invalid_ids(known.symbol, first, last, known.unsunk_trades)
+    return [msgspec.structs.replace(row, excused=max(row.excused, _inside(row, invalid))) for row in rows]
+
+
+def _jumps_unexplained(known: Snapshot, row: KnownCandle) -> bool:
+    jumps = own_missing(row.candle) - row.excused
+    if jumps <= 0:
+        return False
+    end = Interval(row.candle.interval).next_open(row.open_time)
+    return jumps > missing_ids(known.coverage, row.open_time, end)
+
+
+def _inside(row: KnownCandle, ids: list[int]) -> int:
+    first, last = row.candle.first_trade_id, row.candle.last_trade_id
+    return 0 if first is None or last is None else bisect_right(ids, last) - bisect_left(ids, first)
 
 
 def _close_before(known: Snapshot, first: KnownCandle) -> int | None:

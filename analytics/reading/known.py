@@ -27,8 +27,8 @@ class KnownCandle(msgspec.Struct, frozen=True):
     """A candle, and what its minutes say of it. Finer ones join into larger ones.
 
     ``minutes``: how many 1m candles are in it, ``certified`` how many of them carry the verdict for their
-    revision; ``disputed``: the open times of those that differ. ``excused``: the ids inside certified minutes
-    that are in no candle (declared invalid). ``known_at``: when its newest version became known (null: now).
+    revision; ``disputed``: the open times of those that differ. ``excused``: the ids inside that are
+    in no candle and are not missing (declared invalid). ``known_at``: when its newest version became known (null: now).
     ``close_time``: the exchange's, when its kline is known.
     """
 
@@ -75,7 +75,8 @@ def of_record(record: CandleRecord) -> KnownCandle:
         certified=int(certified),
         disputed=(record.candle.open_time,) if disputed else (),
         difference=record.difference if disputed else None,
-        excused=own_missing(record.candle) if certified else 0,
+        # The processor knows what is held: what it does not miss was declared invalid.
+        excused=own_missing(record.candle) if certified or record.missing == 0 else 0,
         known_at=record.known_at,
     )
 

@@ -13,7 +13,7 @@ from analytics.reading.view import Clock, LiveView, Snapshot, snapshot
 from ingestion.pipeline.records import Enriched, Trade
 from markets.types import SCALE, to_text
 
-__all__ = ["TradePage", "between", "last_before", "read_trades", "trade_json"]
+__all__ = ["TradePage", "between", "invalid_ids", "last_before", "read_trades", "trade_json"]
 
 _ANY_ID: Final = -(2**62)
 
@@ -75,6 +75,20 @@ def last_before(symbol: str, time_ms: int, unsunk: Iterable[Enriched]) -> Enrich
         _stored("trades_before", symbol, span, _ANY_ID, 1), _fitting(unsunk, span, _ANY_ID)
     )
     return found[-1] if found else None
+
+
+def invalid_ids(symbol: str, from_id: int, to_id: int, unsunk: Iterable[Enriched]) -> list[int]:
+    """The ids of ``from_id..to_id`` (inclusive) that the exchange declared invalid, ascending."""
+    rows = client().query(
+        sql("invalid_ids"), parameters={"symbol": symbol, "from_id": from_id, "to_id": to_id}
+    )
+    found = {row[0] for row in rows.result_rows}
+    found.update(
+        item.trade.trade_id
+        for item in unsunk
+        if item.trade.is_invalid and from_id <= item.trade.trade_id <= to_id
+    )
+    return sorted(found)
 
 
 def _page(known: Snapshot, span: Span, from_id: int, limit: int, *, newest: bool) -> list[Enriched]:

@@ -144,6 +144,18 @@ def test_the_ids_of_a_candle_prove_what_it_misses(stage):
     assert read(stage).candles[0].missing == 3
 
 
+@pytest.mark.parametrize("sunk", [True, False])
+def test_ids_that_were_declared_invalid_are_not_missing(stage, sunk):
+    taken_back = [enriched(trade(n, TEN + n, 0, 0, first_id=-1, last_id=-1)) for n in (4, 5)]
+    told = closed(candle(TEN, (0, 9), agg_trades=8), missing=0)
+    started(stage, 3).tell(told, minute(1), minute(2), *taken_back)
+    if sunk:
+        stage.sink()
+
+    assert [view.missing for view in read(stage).candles] == [0, 0, 0]
+    assert [view.missing for view in read(stage, Interval.M3).candles] == [0]
+
+
 def test_an_empty_minute_is_flat_at_the_last_close_and_unknown_ones_have_no_row(stage):
     gap = span(GAP, (10, 12), (TEN + 2 * MINUTE, TEN + 3 * MINUTE - 1))
     started(stage, 4).tell(minute(0, 104), quiet(1), quiet(2), gap, minute(3))
