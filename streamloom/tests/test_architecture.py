@@ -3,12 +3,12 @@
 import ast
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from importlinter.cli import lint_imports
 
 ROOT: Path = settings.BASE_DIR
 IMPURE = {
@@ -39,10 +39,15 @@ def imports_of(path: Path) -> Iterator[str]:
             yield node.module.split(".")[0]
 
 
-def test_imports_run_one_way_and_the_core_is_pure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+@pytest.mark.parametrize("checker", [("lint-imports", "--no-cache"), ("mypy",)], ids=lambda checker: checker[0])
+def test_imports_run_one_way_and_the_core_is_typed(checker: tuple[str, ...]) -> None:
+    program, *arguments = checker
 
-    assert lint_imports(config_filename="pyproject.toml", no_cache=True) == 0
+    told = subprocess.run(
+        [Path(sys.executable).with_name(program), *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert told.returncode == 0, told.stdout + told.stderr
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "ingestion" / "pipeline").glob("*.py")), ids=lambda path: path.name)

@@ -42,7 +42,7 @@ def test_a_folder_that_a_demo_holds_is_left_alone(tmp_path: Path) -> None:
 
     assert told.returncode == 0
     assert f"in use by process {os.getpid()}" in told.stdout
-    assert [item.name for item in tmp_path.iterdir()] == ["lock"]
+    assert not {"streamloom.db", "clickhouse", "log.db"} & {item.name for item in tmp_path.iterdir()}
 
 
 def test_a_machine_without_any_data_is_well(tmp_path: Path) -> None:
