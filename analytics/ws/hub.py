@@ -248,9 +248,15 @@ class Hub:
                 for client in self.clients:
                     client.outbox.put(Message(text, key="tick"))
             for client in tuple(self.clients):
-                since = client.sending_since
-                if since is not None and now - since > self.limits.send_timeout_s:
+                if self._is_stuck(client, now):
                     client.on_stuck()
+
+    def _is_stuck(self, client: Client, now: float) -> bool:
+        """A send is out for too long, or for as long as it took to fill the outbox behind it."""
+        since = client.sending_since
+        if since is None:
+            return False
+        return client.outbox.close_code is not None or now - since > self.limits.send_timeout_s
 
 
 def make_feed(topic: Topic, view: LiveView, epoch: Callable[[str], int]) -> Feed:

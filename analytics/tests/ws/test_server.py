@@ -20,7 +20,7 @@ from analytics.ws.config import SocketLimits
 from analytics.ws.consumer import MarketSocket
 from ingestion.tests.deadline import until
 
-# One of these is longer than the kernel's buffers of a connection together with the server's own are deep.
+# Together more than the buffers of the kernel and the server take for a client that reads nothing.
 BURST, ROUNDS = 500, 60
 
 
@@ -84,6 +84,7 @@ class Mute:
             f"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
+        assert b"101 Switching" in self.socket.recv(1024)
         self._say({"op": "subscribe", "channel": "trades", "symbol": BTC})
 
     def _say(self, message: dict) -> None:
