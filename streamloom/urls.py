@@ -22,3 +22,9 @@ urlpatterns = [
     *page_urlpatterns,
     path("", include("analytics.api.urls")),
 ]
+
+# Errors outside the views are problems too.
+handler400 = "analytics.api.problems.bad_request"
+handler403 = "analytics.api.problems.permission_denied"
+handler404 = "analytics.api.problems.not_found"
+handler500 = "analytics.api.problems.server_error"
