@@ -50,15 +50,30 @@ export class ConnectionBadge {
 }
 
 export class CoverageBadge {
+  #block = null;
+  #isOld = false;
+
   constructor(element) { this.element = element; }
 
   /** Show a coverage block of the API; null while nothing is known. */
   show(block) {
-    const { kind, sign, text, title } = describeCoverage(block);
-    this.element.dataset.kind = kind;
+    this.#block = block;
+    this.#render();
+  }
+
+  /** True while the line is down: what was known may no longer hold. */
+  setOld(isOld) {
+    this.#isOld = isOld;
+    this.#render();
+  }
+
+  #render() {
+    const { kind, sign, text, title } = describeCoverage(this.#block);
+    const isOld = this.#isOld && this.#block !== null;
+    this.element.dataset.kind = isOld ? "unknown" : kind;
     this.element.title = title;
-    this.element.querySelector("[data-field=sign]").textContent = sign;
-    this.element.querySelector("[data-field=text]").textContent = text;
+    this.element.querySelector("[data-field=sign]").textContent = isOld ? "…" : sign;
+    this.element.querySelector("[data-field=text]").textContent = isOld ? `was ${text}` : text;
   }
 }
 

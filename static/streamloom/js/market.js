@@ -68,7 +68,10 @@ const feed = new CandleFeed({
     showClock(block.feed_time);
   },
   onProblem: (problem) => showNotice($("notice"), problem, view.symbol),
-  onConnection: (state) => connection.setConnection(state),
+  onConnection: (state) => {
+    connection.setConnection(state);
+    coverage.setOld(state.phase !== "open" && state.lastMessageAt !== null);
+  },
 });
 
 function afterRows() {

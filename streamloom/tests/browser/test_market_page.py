@@ -132,6 +132,7 @@ def test_after_a_dropped_socket_it_reconnects_and_fetches_what_it_missed(visit: 
     expect(page.locator("#connection")).to_contain_text(
         re.compile(r"reconnecting in \d+ s, stale since \d\d:\d\d:\d\d")
     )
+    expect(page.locator("#coverage")).to_contain_text("was complete")
     api.requests.clear()
     # More minutes than a snapshot holds: the rest must come by REST.
     api.advance(300 * MINUTE_MS)
