@@ -167,11 +167,7 @@ class MinuteFeed(CandleFeed):
         return self._messages(known, self.seq)
 
     def _running(self) -> Iterable[KnownCandle]:
-        return [
-            of_forming(candle)
-            for candle in self.running_minutes()
-            if candle.open_time not in self._versions
-        ]
+        return [of_forming(candle) for candle in self.running_minutes() if candle.open_time not in self._versions]
 
 
 def _same(left: KnownCandle, right: KnownCandle) -> bool:

@@ -72,9 +72,7 @@ class Client:
 class Hub:
     """Topics, their feeds and their subscribers. Every method but ``on_batch`` is called on its loop."""
 
-    def __init__(
-        self, reads: Reads, view: LiveView, epoch: Callable[[str], int], limits: SocketLimits
-    ) -> None:
+    def __init__(self, reads: Reads, view: LiveView, epoch: Callable[[str], int], limits: SocketLimits) -> None:
         """``epoch(topic)``: the log's."""
         self.reads, self.view, self.epoch, self.limits = reads, view, epoch, limits
         self.loop = asyncio.get_running_loop()

@@ -138,11 +138,5 @@ def _corrected_seconds(touched: Iterable[CandleRecord], place: int) -> list[int]
         for record in touched
         if record.reason not in (CandleReason.CLOSED, CandleReason.VERDICT)
     }
-    seconds = (
-        second
-        for minute in sorted(corrected)
-        for second in range(minute, minute + MINUTE_MS, SECOND_MS)
-    )
+    seconds = (second for minute in sorted(corrected) for second in range(minute, minute + MINUTE_MS, SECOND_MS))
     return [second for second in seconds if second < place]
-
-

@@ -60,9 +60,7 @@ class SecondFeed(CandleFeed):
         clock = self._view.clock(self.topic.symbol)
         if clock is None:
             return []
-        known = Snapshot(
-            self.topic.symbol, clock, self._live, self._view.coverage(self.topic.symbol), self.seq, 0
-        )
+        known = Snapshot(self.topic.symbol, clock, self._live, self._view.coverage(self.topic.symbol), self.seq, 0)
         told, closed_now = self._fold.close(seconds.closed_to(known, clock))
         made: list[Message] = []
         for candle in self._with_quiet(told, closed_now, known):
@@ -71,9 +69,7 @@ class SecondFeed(CandleFeed):
             made += self._messages(candle, second_seq(candle.open_time) if is_new else 0)
         return made
 
-    def _with_quiet(
-        self, told: Sequence[KnownCandle], closed_now: range, known: Snapshot
-    ) -> Iterable[KnownCandle]:
+    def _with_quiet(self, told: Sequence[KnownCandle], closed_now: range, known: Snapshot) -> Iterable[KnownCandle]:
         by_open = {candle.open_time: candle for candle in told}
         quiet = [s for s in closed_now if s not in by_open] if len(closed_now) <= _MOST_QUIET else []
         price = self._last_price
@@ -82,9 +78,7 @@ class SecondFeed(CandleFeed):
             if candle is not None:
                 price = candle.candle.close
                 yield candle
-            elif known.clock and is_covered(
-                known.coverage, second, second + SECOND_MS, known.clock.feed_time
-            ):
+            elif known.clock and is_covered(known.coverage, second, second + SECOND_MS, known.clock.feed_time):
                 flat = empty_candle(self.topic.symbol, Interval.S1, second, price)
                 yield KnownCandle(flat, known_at=second + SECOND_MS)
 

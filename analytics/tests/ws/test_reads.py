@@ -1,12 +1,20 @@
 """What subscriptions ask, answered by the real tables and log."""
 
+import json
+
 import pytest
 
+from analytics.reading.cursor import Cursor
 from analytics.reading.known import of_record
 from analytics.reading.tail import LogTail
 from analytics.tests.samples import BTC, MINUTE, TEN, candle, closed, enriched, live, put, segment, trade
+from analytics.ws.config import SocketLimits
 from analytics.ws.folding import Fold
+from analytics.ws.hub import Hub
+from analytics.ws.messages import Channel, Topic
 from analytics.ws.reads import StoredReads
+from analytics.ws.replay import replay
+from ingestion.log.topics import CANDLES_1M
 from ingestion.pipeline.window import roll_up
 from ingestion.tests.deadline import until
 from markets.types import HOUR_MS, SCALE, Interval
@@ -75,3 +83,20 @@ async def test_a_page_for_a_snapshot_ends_with_the_forming_candle(reads):
 
     assert (len(page.candles), page.candles[-1].state) == (151, "forming")
     assert page.seq > 0
+
+
+async def test_missed_seconds_are_replayed_once_from_the_cursors_place_on(reads, tail, log):
+    hub = Hub(reads, tail.view, log.epoch, SocketLimits())
+    topic = Topic(Channel.CANDLES, BTC, Interval.S1)
+    minute = DAY + 150 * MINUTE
+    end = tail.view.seq(CANDLES_1M.name, BTC)
+
+    made = [
+        message
+        async for messages in replay(hub, topic, Cursor(BTC, "candles", "1s", minute, end), end)
+        for message in messages
+    ]
+
+    opens = [json.loads(message.text)["candle"]["open_time"] for message in made]
+    assert opens == list(range(minute, minute + 7_000, 1_000))
+    assert json.loads(made[0].text)["candle"]["agg_trades"] == 4
