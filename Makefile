@@ -9,6 +9,8 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done)
 ARGS ?=
+# Inside a function's arguments a comma must be spelled so.
+COMMA := ,
 
 .PHONY: help setup demo test lint types unit browser fmt lock simulate clean
 
@@ -20,10 +22,11 @@ setup: $(VENV)/.ready ## make the virtual environment (uv when present, else ven
 $(VENV)/.ready: requirements/dev.txt
 	@test -n "$(UV)$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; on Debian: apt-get install python3 python3-venv"; exit 1; }
 ifdef UV
-	@test -x $(PY) || uv venv --quiet $(if $(PYTHON),--python $(PYTHON)) $(VENV)
+	@test -x $(PY) || uv venv --quiet --python '$(or $(PYTHON),>=3.11$(COMMA)<3.13)' $(VENV)
 	uv pip install --quiet --python $(PY) --require-hashes -r requirements/dev.txt
 else
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo "venv is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 endif
 	@touch $@
