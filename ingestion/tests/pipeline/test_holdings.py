@@ -148,11 +148,7 @@ def test_in_any_order_with_doubles_the_account_equals_a_set_of_ids(ids, lowest, 
     missing = set(range(lowest, max(held, default=lowest - 1) + 1)) - held
     for start, length in holes:
         events += holdings.declare_hole(start, start + length, "exchange", 0)
-    declared = {
-        trade_id
-        for trade_id in missing
-        if any(start <= trade_id <= start + length for start, length in holes)
-    }
+    declared = {trade_id for trade_id in missing if any(start <= trade_id <= start + length for start, length in holes)}
 
     coverage = fold_events(condense(events))
 

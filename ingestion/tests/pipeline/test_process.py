@@ -294,10 +294,7 @@ def test_a_recorded_day_closes_1440_minutes_that_roll_up_to_the_exchanges_hours(
 
     minutes = [record.candle for record in run.out.candles]
     hours = roll_up(minutes, Interval.H1)
-    equal = [
-        candle_fields(hour) == theirs
-        for hour, theirs in zip(hours, recorded_hours(day), strict=True)
-    ]
+    equal = [candle_fields(hour) == theirs for hour, theirs in zip(hours, recorded_hours(day), strict=True)]
 
     assert len(minutes) == 1440
     assert equal.count(True) == {"2019-05-25": 24, "2019-06-01": 21}[day]
@@ -329,11 +326,7 @@ def test_recorded_frames_close_as_the_exchanges_own_klines_do():
     for symbol in ("BTCUSDT", "ETHUSDT", "DOTUSDT"):
         first = next(f for f in frames if isinstance(f, Trade) and f.symbol == symbol)
         minute = Interval.M1.open_of(first.trade_time) + MINUTE_MS
-        held = [
-            f
-            for f in frames
-            if isinstance(f, Trade) and f.symbol == symbol and f.trade_time >= minute
-        ]
+        held = [f for f in frames if isinstance(f, Trade) and f.symbol == symbol and f.trade_time >= minute]
         for kline in frames:
             if isinstance(kline, Kline) and kline.symbol == symbol and kline.open_time == minute:
                 seen = [trade for trade in held if trade.last_id <= kline.last_fill_id]

@@ -42,9 +42,7 @@ def trades(draw: st.DrawFn):
                 is_buyer_maker=draw(st.booleans()),
             )
         )
-        made[-1] = _with_amounts(
-            made[-1], draw(st.integers(1, 10**15)), draw(st.integers(1, 4 * 10**18))
-        )
+        made[-1] = _with_amounts(made[-1], draw(st.integers(1, 10**15)), draw(st.integers(1, 4 * 10**18)))
         fill += fills
     return made
 
@@ -136,9 +134,7 @@ def test_volatility_is_garman_klass_of_the_four_prices():
     ticks = [make_trade(1, 0, 100), make_trade(2, 1, 110), make_trade(3, 2, 99), make_trade(4, 3, 105)]
     candle = fold(ticks, Interval.M1)[0]
 
-    expected = math.sqrt(
-        0.5 * math.log(110 / 99) ** 2 - (2 * math.log(2) - 1) * math.log(105 / 100) ** 2
-    )
+    expected = math.sqrt(0.5 * math.log(110 / 99) ** 2 - (2 * math.log(2) - 1) * math.log(105 / 100) ** 2)
 
     assert volatility(candle) == pytest.approx(expected, rel=1e-11)
     assert volatility(empty_candle("BTCUSDT", Interval.M1, 0, 5)) == 0.0
