@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from analytics.sink.dispatch import DispatchSink, WakePolicy
+from analytics.sink.dispatch import make_dispatch
 from ingestion.ingest.role import build_role as build_ingest
 from ingestion.log import open_log
 from ingestion.process.role import ProcessTrades
@@ -31,7 +31,7 @@ def embedded_roles(history_ms: int) -> list[RolePlan]:
         RolePlan("ingest", lambda: build_ingest(history_ms)),
         RolePlan("repair", build_repair),
         RolePlan("process", make_process),
-        RolePlan("dispatch", make_dispatch),
+        RolePlan("dispatch", lambda: make_dispatch(open_log())),
     ]
 
 
@@ -39,8 +39,3 @@ def make_process() -> ProcessTrades:
     """The processor, held back by the sink when embedded."""
     lag = SINK_LAG_MOST if settings.STREAMLOOM_MODE == "embedded" else None
     return ProcessTrades(open_log(), assets, sink_lag_most=lag)
-
-
-def make_dispatch() -> DispatchSink:
-    """The dispatcher with the settings' idea of when a backlog is worth a task."""
-    return DispatchSink(open_log(), WakePolicy(settings.SINK_MAX_ROWS, settings.SINK_MAX_DELAY_S))

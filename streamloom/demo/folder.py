@@ -51,15 +51,21 @@ def forget(folder: Path) -> list[str]:
     return removed
 
 
-def stamp(folder: Path, exchange: str) -> None:
-    """Say whose data this is; raises FolderProblem when it is another exchange's."""
+def stamp(folder: Path, exchange: str, now_ms: int) -> int:
+    """Say whose data this is; returns when the folder was begun (epoch ms, the machine's clock).
+
+    Raises FolderProblem when it is another exchange's.
+    """
     path = folder / _STAMP
     if not path.exists():
-        path.write_text(json.dumps({"exchange": exchange}))
-        return
-    held = json.loads(path.read_text()).get("exchange")
-    if held != exchange:
+        # Whole or not at all: a kill must not leave half a stamp.
+        draft = path.with_suffix(".new")
+        draft.write_text(json.dumps({"exchange": exchange, "begun_ms": now_ms}))
+        draft.replace(path)
+    held = json.loads(path.read_text())
+    if held.get("exchange") != exchange:
         raise FolderProblem(
-            f"The data in {folder} is of another exchange ({held}, not {exchange}): ids of two exchanges do not mix. "
-            "Choose another folder with --data-dir, or forget this one's data with --reset."
+            f"The data in {folder} is of another exchange ({held.get('exchange')}, not {exchange}): ids of two "
+            "exchanges do not mix. Choose another folder with --data-dir, or forget this one's data with --reset."
         )
+    return int(held.get("begun_ms", now_ms))

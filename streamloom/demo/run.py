@@ -34,7 +34,11 @@ _ASK_AGAIN_S = 2.0
 
 @dataclass
 class Demo:
-    """The running parts. ``symbols``: watch exactly these (None: as the data folder says); ``tell``: prints a line."""
+    """The running parts. ``symbols``: watch exactly these (None: as the data folder says); ``tell``: prints a line.
+
+    ``origin_ms``: when the data folder was begun, by the machine's clock: the simulated exchange counts from there.
+    ``has_failed``: it ended because a part that it cannot be without did.
+    """
 
     port: int
     symbols: list[str] | None
@@ -42,6 +46,8 @@ class Demo:
     speed: float
     tell: Callable[[str], None]
     password: str = field(default_factory=lambda: secrets.token_urlsafe(9))
+    origin_ms: int = 0
+    has_failed: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     _exchange: SimulatedExchange | None = None
     _web: WebThread | None = None
@@ -56,7 +62,7 @@ class Demo:
         listener = listen(self.port)
         try:
             self._migrate()
-            self._web = WebThread(listener)
+            self._web = WebThread(listener, self._fail)
             self._web.start()
             self._start_exchange()
             self._prepare_symbols()
@@ -65,6 +71,10 @@ class Demo:
             self.stopping.wait()
         finally:
             self.stop()
+
+    def _fail(self) -> None:
+        self.has_failed = True
+        self.stopping.set()
 
     def _migrate(self) -> None:
         call_command("migrate", verbosity=0)
@@ -76,7 +86,10 @@ class Demo:
     def _start_exchange(self) -> None:
         if settings.STREAMLOOM_SOURCE != "simulated":
             return
-        self._exchange = SimulatedExchange(SimulatorConfig(seed=SEED, speed=self.speed))
+        now = time.time_ns() // 1_000_000
+        # As if it had run since the data began: a restart goes on, whatever the speed, and never back.
+        start = self.origin_ms + round((now - self.origin_ms) * self.speed)
+        self._exchange = SimulatedExchange(SimulatorConfig(seed=SEED, speed=self.speed, start_ms=start))
         self._exchange.start(port=int(settings.BINANCE_REST_URL.rsplit(":", 1)[1]))
 
     def _prepare_symbols(self) -> None:

@@ -3,6 +3,8 @@
 import random
 import socket
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 import uvicorn
@@ -15,6 +17,8 @@ from streamloom.wiring import RolePlan
 logger = structlog.get_logger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+# Clients say little; a frame beyond this is refused before it is held in memory.
+_LARGEST_MESSAGE = 65_536
 
 
 class RoleThread(threading.Thread):
@@ -58,11 +62,15 @@ class RoleThread(threading.Thread):
 
 
 class WebThread(threading.Thread):
-    """The web server on a socket that is bound already, so that the port is open before the application is."""
+    """The web server on a socket that is bound already, so that the port is open before the application is.
 
-    def __init__(self, listener: socket.socket) -> None:
+    ``on_failure`` is called when it ends without having been told to: a demo without its page is no demo.
+    """
+
+    def __init__(self, listener: socket.socket, on_failure: Callable[[], None]) -> None:
         super().__init__(name="web", daemon=True)
         self._listener = listener
+        self._on_failure = on_failure
         self._server = uvicorn.Server(
             uvicorn.Config(
                 "streamloom.asgi:application",
@@ -70,6 +78,7 @@ class WebThread(threading.Thread):
                 log_config=None,
                 access_log=False,
                 ws="websockets-sansio",
+                ws_max_size=_LARGEST_MESSAGE,
                 ws_per_message_deflate=False,
                 timeout_graceful_shutdown=3,
             )
@@ -80,7 +89,12 @@ class WebThread(threading.Thread):
         self._server.should_exit = True
 
     def run(self) -> None:
-        self._server.run(sockets=[self._listener])
+        try:
+            self._server.run(sockets=[self._listener])
+        except (Exception, SystemExit):  # noqa: BLE001 - the thread's top; uvicorn exits when the application fails to load
+            logger.exception("web_failed", fix="see the error above; manage.py check tells whether the project loads")
+        if not self._server.should_exit:
+            self._on_failure()
 
 
 class WorkerThread(threading.Thread):
@@ -88,23 +102,32 @@ class WorkerThread(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(name="worker", daemon=True)
-        from streamloom.celery import app
-
-        self._worker = app.WorkController(
-            pool="threads",
-            concurrency=2,
-            without_mingle=True,
-            without_gossip=True,
-            without_heartbeat=True,
-        )
+        self._stop_event = threading.Event()
+        self._worker = _make_worker()
 
     def stop(self) -> None:
         """Let running tasks end, take no more."""
+        self._stop_event.set()
         threading.Thread(target=self._worker.stop, name="worker-stop", daemon=True).start()
 
     def run(self) -> None:
-        self._worker.start()
+        while True:
+            try:
+                self._worker.start()
+            except Exception:  # noqa: BLE001 - the thread's top: wake-ups that are lost are given again
+                logger.exception("worker_failed", then="another one is started")
+            if self._stop_event.wait(_FIRST_PAUSE_S):
+                break
+            self._worker = _make_worker()
         connections.close_all()
+
+
+def _make_worker() -> Any:
+    from streamloom.celery import app
+
+    return app.WorkController(
+        pool="threads", concurrency=2, without_mingle=True, without_gossip=True, without_heartbeat=True
+    )
 
 
 def listen(port: int) -> socket.socket:

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import sys
+import time
 from argparse import ArgumentTypeError
 from functools import partial
 from pathlib import Path
@@ -94,20 +95,20 @@ class Command(BaseCommand):
             if options["reset"]:
                 removed = folders.forget(folder)
                 console.print(f"Forgotten in {folder}: {', '.join(removed) or 'nothing was there'}.", highlight=False)
-            folders.stamp(folder, os.environ[_STAMP])
+            begun_ms = folders.stamp(folder, os.environ[_STAMP], time.time_ns() // 1_000_000)
         except folders.FolderProblem as problem:
             raise CommandError(str(problem)) from problem
         with lock:
-            self._run_demo(console, options)
+            self._run_demo(console, options, begun_ms)
 
-    def _run_demo(self, console: Console, options: dict[str, Any]) -> None:
+    def _run_demo(self, console: Console, options: dict[str, Any], begun_ms: int) -> None:
         # Only now: these read settings, and open nothing that another process may hold.
         from streamloom.demo.run import Demo
 
         port = options["port"]
         tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
         tell(f"Source: {settings.STREAMLOOM_SOURCE} ({os.environ[_REASON]}). Starting ...")
-        demo = Demo(port, options["symbols"], options["history"], options["speed"], tell=tell)
+        demo = Demo(port, options["symbols"], options["history"], options["speed"], tell=tell, origin_ms=begun_ms)
         try:
             demo.run(on_ready=lambda: tell(_welcome(port, demo.password, options["data_dir"], demo.example())))
         except OSError as error:
@@ -116,6 +117,8 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Port {port} is busy. Stop what listens there, or choose another with --port."
             ) from error
+        if demo.has_failed:
+            raise CommandError("The web server ended by itself: see its error above. The data is kept.")
         tell("Stopped. The data is kept for the next start.")
 
 

@@ -46,21 +46,21 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_data_of_another_exchange_is_refused(tmp_path: Path) -> None:
-    stamp(tmp_path, "simulated, seed 1")
-    stamp(tmp_path, "simulated, seed 1")
+    stamp(tmp_path, "simulated, seed 1", 5)
+    stamp(tmp_path, "simulated, seed 1", 5)
 
     with pytest.raises(FolderProblem, match="--reset"):
-        stamp(tmp_path, "binance at data-api.binance.vision")
+        stamp(tmp_path, "binance at data-api.binance.vision", 5)
 
 
 def test_forgetting_removes_everything_but_the_lock(tmp_path: Path) -> None:
     with hold(tmp_path):
         (tmp_path / "clickhouse").mkdir()
         (tmp_path / "clickhouse" / "part").touch()
-        stamp(tmp_path, "one")
+        stamp(tmp_path, "one", 5)
 
         removed = forget(tmp_path)
-        stamp(tmp_path, "another")
+        stamp(tmp_path, "another", 5)
 
     assert removed == ["clickhouse", "exchange.json"]
 
@@ -70,3 +70,7 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
 
     with pytest.raises(FolderProblem, match="cannot be used"):
         hold(tmp_path / "file" / "data")
+
+
+def test_the_folder_remembers_when_it_was_begun(tmp_path: Path) -> None:
+    assert [stamp(tmp_path, "one", 7), stamp(tmp_path, "one", 99)] == [7, 7]

@@ -1,9 +1,10 @@
 """A role that fails starts again; one that is told to stop does."""
 
+import sys
 import threading
 
 from ingestion.roles import Pulse, Role
-from streamloom.demo.threads import RoleThread
+from streamloom.demo.threads import RoleThread, WebThread, listen
 from streamloom.wiring import RolePlan
 
 
@@ -39,3 +40,16 @@ def test_a_role_that_fails_is_made_anew_and_drained_at_the_end() -> None:
     assert came_up
     assert len(starts) == 2
     assert not thread.is_alive()
+
+
+def test_a_web_server_that_cannot_load_its_application_says_so_and_ends_the_demo(monkeypatch) -> None:
+    has_failed = threading.Event()
+    # The application's module is asked for by name when the server starts.
+    monkeypatch.setitem(sys.modules, "streamloom.asgi", None)
+    web = WebThread(listen(0), has_failed.set)
+
+    web.start()
+
+    assert has_failed.wait(20)
+    web.join(10)
+    assert not web.is_alive()
