@@ -9,5 +9,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "streamloom.settings")
 http = get_asgi_application()
 
 from analytics.ws.routing import websocket_urlpatterns  # noqa: E402 - needs Django's apps
+from streamloom.request_threads import RequestThreads  # noqa: E402
 
-application = ProtocolTypeRouter({"http": http, "websocket": URLRouter(websocket_urlpatterns)})
+application = ProtocolTypeRouter({"http": RequestThreads(http), "websocket": URLRouter(websocket_urlpatterns)})
