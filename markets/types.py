@@ -127,9 +127,11 @@ def to_text(scaled: int) -> str:
     >>> to_text(4200050000000)
     '42000.50000000'
     """
-    sign = "-" if scaled < 0 else ""
-    whole, part = divmod(abs(scaled), SCALE)
-    return f"{sign}{whole}.{part:08d}"
+    if scaled < 0:
+        return "-" + to_text(-scaled)
+    # Cutting the text is half as dear as dividing; every amount of every answer and record goes through here.
+    digits = str(scaled) if scaled >= SCALE else f"{scaled:09d}"
+    return f"{digits[:-8]}.{digits[-8:]}"
 
 
 @dataclass(frozen=True, slots=True)
