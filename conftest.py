@@ -10,3 +10,5 @@ os.environ["LOG_LEVEL"] = "WARNING"
 for name in ("BINANCE_REST_URL", "BINANCE_WS_URL", "BINANCE_ARCHIVE_URL"):
     # Port 9 of this machine answers nobody: a test that forgets its exchange fails at once.
     os.environ[name] = ("ws" if "WS" in name else "http") + "://127.0.0.1:9"
+
+pytest_plugins = ["streamloom.tests.services"]
