@@ -43,7 +43,7 @@ def of_trades(records: Iterable[Enriched]) -> Iterator[Mark]:
 
 
 def of_coverage(events: Iterable[CoverageEvent]) -> Iterator[Minutes]:
-    """Every minute of the spans that are settled now, filled or known to be a hole; spans that touch are one."""
+    """Every minute of the spans that are settled now (filled, a hole, or empty history); spans that touch are one."""
     spans = sorted(span for span in map(_settled, events) if span is not None)
     joined: Minutes | None = None
     for span in spans:
@@ -59,7 +59,9 @@ def of_coverage(events: Iterable[CoverageEvent]) -> Iterator[Minutes]:
 
 def _settled(event: CoverageEvent) -> Minutes | None:
     end = event.to_time if event.to_time is not None else event.from_time
-    if event.kind not in _SETTLES or end is None:
+    if event.kind == CoverageKind.SEGMENT_OPENED and event.to_time is not None:
+        end = event.to_time - 1
+    elif event.kind not in _SETTLES or end is None:
         return None
     # Without a trade held below, the span begins where its end is: it is bounded by one bucket.
     start = end if event.from_time is None else event.from_time

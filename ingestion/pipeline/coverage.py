@@ -106,10 +106,14 @@ def overlaps_segment(coverage: SymbolCoverage, from_ms: int, to_ms: int) -> bool
 def _with_segment(coverage: SymbolCoverage, event: CoverageEvent) -> SymbolCoverage:
     """Segments are named by the time at which they were opened first; a later event moves their ends."""
     name = event.segment if event.segment is not None else event.known_at
-    kept = [segment for segment in coverage.segments if segment.name != name]
-    # A start that was set lower may swallow earlier segments (a `want` joined them).
     start = event.from_time or 0
-    kept = [segment for segment in kept if segment.covered_to is not None and segment.covered_from < start]
+    # A start that was set lower may swallow earlier segments (a `want` joined them).
+    lowest = (event.from_id or 0) - 1
+    kept = [
+        segment
+        for segment in coverage.segments
+        if segment.name != name and segment.to_id is not None and segment.to_id < lowest
+    ]
     is_closed = event.kind == CoverageKind.SEGMENT_CLOSED
     segment = Segment(
         name,

@@ -6,6 +6,7 @@ deduplication, gap detection and proof of completeness at once (DESIGN section 7
 
 from bisect import bisect_left
 from enum import Enum
+from itertools import pairwise
 
 import msgspec
 
@@ -39,6 +40,11 @@ class Segment(msgspec.Struct):
     closed_at: int | None = None
     gaps: list[Gap] = []
     holes: list[Gap] = []
+
+    @property
+    def known_to(self) -> int:
+        """Until when we know that nothing came: the newest trade, which may be older than the coverage."""
+        return max(self.hi_time, self.covered_from)
 
 
 class Verdict(Enum):
@@ -96,8 +102,13 @@ class Holdings(msgspec.Struct):
         """Take an id in, or say why not. ``time`` is the trade's, ``clock`` the feed's."""
         segment = self.open_segment()
         if segment is not None and trade_id == segment.hi + 1 and segment.hi >= segment.lo:
-            segment.hi, segment.hi_time, segment.hi_fill = trade_id, time, last_fill
+            segment.hi, segment.hi_time = trade_id, time
+            if last_fill > segment.hi_fill:  # an id that the exchange took back has none
+                segment.hi_fill = last_fill
             return Verdict.NEW, _NOTHING
+        if segment is None and self.segments:
+            # Switched off: what still comes may fill a gap, but only a `want` begins anew.
+            return self._accept_below(trade_id, time, last_fill, clock)
         if segment is None or trade_id > segment.hi:
             return Verdict.NEW, self._append(segment, trade_id, time, last_fill, clock)
         return self._accept_below(trade_id, time, last_fill, clock)
@@ -106,8 +117,8 @@ class Holdings(msgspec.Struct):
         self, segment: Segment | None, trade_id: int, time: int, last_fill: int, clock: int
     ) -> list[CoverageEvent]:
         events: list[CoverageEvent] = []
-        if segment is not None and segment.hi >= segment.lo and time - segment.hi_time > DAY_MS:
-            events += self.close_segment(segment.hi_time)
+        if segment is not None and segment.hi >= segment.lo and time - segment.known_to > DAY_MS:
+            events += self.close_segment(segment.known_to)
             segment = None
         if segment is None:
             segment = self._new_segment(trade_id, time, clock, events)
@@ -117,7 +128,7 @@ class Holdings(msgspec.Struct):
             events.append(self._event(CoverageKind.GAP_OPENED, gap, clock))
         if trade_id == segment.lo:
             segment.lo_time = time
-        segment.hi, segment.hi_time, segment.hi_fill = trade_id, time, last_fill
+        segment.hi, segment.hi_time, segment.hi_fill = trade_id, time, max(last_fill, segment.hi_fill)
         return events
 
     def _new_segment(self, trade_id: int, time: int, clock: int, events: list[CoverageEvent]) -> Segment:
@@ -150,9 +161,9 @@ class Holdings(msgspec.Struct):
         gap = spans[index]
         rest = []
         if trade_id > gap.from_id:
-            rest.append(Gap(gap.from_id, trade_id - 1, gap.from_time, time, gap.cause))
+            rest.append(Gap(gap.from_id, trade_id - 1, gap.from_time, max(time, gap.from_time), gap.cause))
         if trade_id < gap.to_id:
-            rest.append(Gap(trade_id + 1, gap.to_id, time, gap.to_time, gap.cause))
+            rest.append(Gap(trade_id + 1, gap.to_id, min(time, gap.to_time), gap.to_time, gap.cause))
         spans[index : index + 1] = rest
         filled = Gap(
             trade_id,
@@ -168,53 +179,49 @@ class Holdings(msgspec.Struct):
         segment = self.open_segment()
         if segment is None:
             return self._first_want(from_id, covered_from, cause, clock)
-        if from_id is None or from_id >= segment.lo:
-            return self._cover_earlier(segment, from_id, covered_from, cause, clock)
+        if from_id is None or from_id > segment.lo:
+            return []
+        if from_id == segment.lo:
+            return self._cover_earlier(segment, covered_from, cause, clock)
         return self._lower(segment, from_id, covered_from, cause, clock)
 
     def _first_want(self, from_id: int | None, covered_from: int, cause: str, clock: int) -> list[CoverageEvent]:
         last = self.segments[-1] if self.segments else None
-        if last is not None and from_id is not None and from_id <= last.hi + 1:
+        if last is not None and (from_id is None or from_id <= last.hi + 1):
             # Switched on again and wanted back to where it ended: the old segment goes on.
             last.closed_at = None
-            return [self._opened(last, cause, clock)]
+            return [self._opened(last, cause, clock), *self.want(from_id, covered_from, cause, clock)]
         if from_id is None:
             self.pending_from = covered_from
             return []
+        self.pending_from = None
         segment = Segment(self._unique_name(clock), from_id, from_id - 1, covered_from, -1, covered_from, covered_from)
         self.segments.append(segment)
         return [self._opened(segment, cause, clock)]
 
-    def _cover_earlier(
-        self, segment: Segment, from_id: int | None, covered_from: int, cause: str, clock: int
-    ) -> list[CoverageEvent]:
-        """The same first id, wanted as covered from an earlier time (nothing lies between)."""
-        if from_id is None or from_id != segment.lo or covered_from >= segment.covered_from:
+    def _cover_earlier(self, segment: Segment, covered_from: int, cause: str, clock: int) -> list[CoverageEvent]:
+        """The same first id, wanted as covered from an earlier time: nothing but empty minutes lies between."""
+        if covered_from >= segment.covered_from:
             return []
-        segment.covered_from = covered_from
-        return [self._opened(segment, cause, clock)]
+        quiet_to, segment.covered_from = segment.covered_from, covered_from
+        return [self._opened(segment, cause, clock, quiet_to)]
 
     def _lower(self, segment: Segment, from_id: int, covered_from: int, cause: str, clock: int) -> list[CoverageEvent]:
-        joined = [other for other in self.segments[:-1] if other.hi >= from_id - 1]
-        first = joined[0] if joined else None
-        reached = joined[-1].hi + 1 if joined else from_id
-        reached_time = joined[-1].hi_time if joined else covered_from
-        gap = Gap(reached, segment.lo - 1, reached_time, segment.lo_time, cause)
-        segment.gaps = [span for other in joined for span in other.gaps] + [gap] + segment.gaps
-        segment.holes = [span for other in joined for span in other.holes] + segment.holes
-        if first is not None and first.lo <= from_id:
-            segment.lo, segment.lo_time = first.lo, first.lo_time
-            segment.covered_from = min(first.covered_from, covered_from)
-        else:
-            segment.lo, segment.lo_time, segment.covered_from = from_id, covered_from, covered_from
-            if first is not None:
-                below = Gap(from_id, first.lo - 1, covered_from, first.lo_time, cause)
-                segment.gaps.insert(0, below)
-        self.segments = [other for other in self.segments if other not in joined]
-        events = [self._opened(segment, cause, clock)]
-        if first is not None and segment.gaps[0].from_id == from_id and segment.gaps[0] is not gap:
-            events.append(self._event(CoverageKind.GAP_OPENED, segment.gaps[0], clock))
-        return [*events, self._event(CoverageKind.GAP_OPENED, gap, clock)]
+        """Begin at an earlier id; the older segments that this reaches become parts of this one."""
+        parts = [other for other in self.segments[:-1] if other.hi >= from_id - 1] + [segment]
+        gaps = [Gap(low.hi + 1, high.lo - 1, low.hi_time, _start_of(high), cause) for low, high in pairwise(parts)]
+        first = parts[0]
+        if from_id < first.lo:
+            gaps.insert(0, Gap(from_id, first.lo - 1, covered_from, _start_of(first), cause))
+        new = [gap for gap in gaps if gap.from_id <= gap.to_id]
+        self.segments = self.segments[: -len(parts)] + [segment]
+        segment.gaps = sorted([*new, *(gap for part in parts for gap in part.gaps)], key=_first_id)
+        segment.holes = [hole for part in parts for hole in part.holes]
+        lo_time = covered_from if from_id < first.lo else first.lo_time
+        segment.lo, segment.lo_time = min(from_id, first.lo), lo_time
+        segment.covered_from = min(covered_from, *(part.covered_from for part in parts))
+        opened = self._opened(segment, cause, clock)
+        return [opened, *(self._event(CoverageKind.GAP_OPENED, gap, clock) for gap in new)]
 
     def declare_hole(self, from_id: int, to_id: int, cause: str, clock: int) -> list[CoverageEvent]:
         """The missing ids of ``from_id..to_id`` cannot be had: they leave the gaps and become holes."""
@@ -266,14 +273,14 @@ class Holdings(msgspec.Struct):
         names = {segment.name for segment in self.segments}
         return clock if clock not in names else max(names) + 1
 
-    def _opened(self, segment: Segment, cause: str, clock: int) -> CoverageEvent:
+    def _opened(self, segment: Segment, cause: str, clock: int, quiet_to: int | None = None) -> CoverageEvent:
         return CoverageEvent(
             CoverageKind.SEGMENT_OPENED,
             self.symbol,
             segment.lo,
             None,
             segment.covered_from,
-            None,
+            quiet_to,
             cause,
             clock,
             segment.name,
@@ -289,6 +296,16 @@ _NOTHING: list[CoverageEvent] = []
 def _cause_above(segment: Segment) -> str:
     """Before the first trade of a segment what is missing is its start; later it is a disconnect."""
     return "start" if segment.hi < segment.lo else "disconnect"
+
+
+def _start_of(segment: Segment) -> int:
+    """A time before which a missing id below the segment lies. Its first trade may be older than its coverage, and
+    the empty minutes between the two belong to the gap: when that is filled, they get their candles."""
+    return max(segment.lo_time, segment.covered_from - 1)
+
+
+def _first_id(gap: Gap) -> int:
+    return gap.from_id
 
 
 def _find(spans: list[Gap], trade_id: int) -> int | None:

@@ -4,8 +4,6 @@ Nothing here does I/O. The caller hands records in the order of the log, keeps `
 calls, and commits state and outputs in one step.
 """
 
-from collections.abc import Mapping
-
 import msgspec
 
 from ingestion.pipeline.closing import Minutes
@@ -26,7 +24,7 @@ from ingestion.pipeline.records import (
     Unwatch,
     Want,
 )
-from markets.types import Asset
+from markets.types import MINUTE_MS, Asset
 
 # Rises when the layout below changes in a way that old bytes do not fit. An unknown version is refused.
 STATE_VERSION = 1
@@ -112,7 +110,7 @@ class SymbolProcessor:
         """Cheap test before the closing rules are asked: nothing can close while the first open minute runs."""
         minutes = self.state.minutes
         closed_to = minutes.closed_to
-        return closed_to is not None and (self.state.clock >= closed_to + 60_000 or closed_to in minutes.klines)
+        return closed_to is not None and (self.state.clock >= closed_to + MINUTE_MS or closed_to in minutes.klines)
 
     def _trade(self, index: int, trade: Trade, frame: bytes, origin: str) -> None:
         state = self.state
@@ -203,8 +201,8 @@ class SymbolProcessor:
 
 
 def condense(events: list[CoverageEvent]) -> list[CoverageEvent]:
-    """The same story in fewer words: neighbouring fills are one event, and a gap that was opened and
-    wholly filled within the batch is not told at all."""
+    """The same story in fewer words: neighbouring fills are one event, and a gap within one minute that was
+    opened and wholly filled within the batch is not told at all."""
     joined: list[CoverageEvent] = []
     for event in events:
         last = joined[-1] if joined else None
@@ -227,14 +225,31 @@ def _continues(last: CoverageEvent, event: CoverageEvent) -> bool:
 
 
 def _without_passing_gaps(events: list[CoverageEvent]) -> list[CoverageEvent]:
-    opened: Mapping[tuple[str, int | None, int | None], int] = {
-        (event.symbol, event.from_id, event.to_id): place
-        for place, event in enumerate(events)
-        if event.kind == CoverageKind.GAP_OPENED
-    }
     passing: set[int] = set()
+    opened: dict[tuple[str, int | None, int | None], int] = {}
+    is_retold = False
     for place, event in enumerate(events):
-        start = opened.get((event.symbol, event.from_id, event.to_id))
-        if event.kind == CoverageKind.GAP_CLOSED and start is not None and start < place:
-            passing |= {start, place}
+        key = (event.symbol, event.from_id, event.to_id)
+        if event.kind == CoverageKind.GAP_OPENED:
+            if not is_retold and _may_pass(event):
+                opened[key] = place
+            continue
+        is_retold = False
+        if event.kind == CoverageKind.GAP_CLOSED:
+            start = opened.pop(key, None)
+            passing |= set() if start is None else {start, place}
+        elif event.kind != CoverageKind.TAIL_BEHIND:
+            # What a hole leaves of a gap is told again right after it: that is no gap that began here.
+            opened.clear()
+            is_retold = True
     return [event for place, event in enumerate(events) if place not in passing]
+
+
+def _may_pass(gap: CoverageEvent) -> bool:
+    """True when no whole minute can lie in the gap: its closing tells which minutes to make again."""
+    return (
+        gap.cause == "disconnect"
+        and gap.from_time is not None
+        and gap.to_time is not None
+        and gap.from_time // MINUTE_MS == gap.to_time // MINUTE_MS
+    )

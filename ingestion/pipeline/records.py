@@ -223,7 +223,8 @@ class CoverageEvent(msgspec.Struct, frozen=True, gc=False):
     """A change of what is held. Folding a symbol's events in order gives its gaps and holes.
 
     ``segment_*``: ``from_id`` is the segment's first id (its name is ``segment``: the id it was
-    opened with), ``from_time`` is ``covered_from``. ``gap_*`` and ``hole``: the ids
+    opened with), ``from_time`` is ``covered_from``; ``to_time`` of an opened one: up to there only minutes without
+    trades were added to it, and they need their candles. ``gap_*`` and ``hole``: the ids
     ``from_id..to_id`` inclusive, ``from_time``/``to_time`` are the trade times of the neighbours held
     below and above; gap_closed names only the ids that were filled since the last event, and
     a hole takes its ids out of the gaps. ``tail_behind``: ``from_id`` is the first id that may be missing at the end,

@@ -27,6 +27,12 @@ def test_an_opened_gap_makes_nothing_dirty():
     assert list(marks.of_coverage([span(CoverageKind.GAP_OPENED, (1, 2), (TEN, TEN))])) == []
 
 
+def test_empty_history_gets_its_minutes():
+    opened = [span(CoverageKind.SEGMENT_OPENED, (1, None), (TEN, to)) for to in (None, TEN + 2 * MINUTE)]
+
+    assert list(marks.of_coverage(opened)) == [Minutes(BTC, TEN, TEN + MINUTE)]
+
+
 def test_the_day_follows_its_last_minute():
     midnight = TEN - 10 * HOUR
     last = closed(candle(midnight - MINUTE, (1, 2)))

@@ -162,3 +162,60 @@ def test_in_any_order_with_doubles_the_account_equals_a_set_of_ids(ids, lowest, 
 
 def ids_of(spans):
     return {trade_id for span in spans for trade_id in range(span.from_id, span.to_id + 1)}
+
+
+def test_what_lies_between_all_the_segments_that_are_joined_is_missing():
+    holdings = Holdings("X")
+    for first in (10, 20, 30):
+        holdings.want(first, first * 10, "start", first * 10)
+        accept(holdings, first, first + 1)
+        holdings.close_segment(first * 10 + 15)
+    holdings.want(40, 400, "start", 400)
+    accept(holdings, 40)
+
+    holdings.want(5, 50, "backfill", 410)
+
+    (segment,) = holdings.segments
+    assert ranges(segment.gaps) == [(5, 9), (12, 19), (22, 29), (32, 39)]
+    assert accept(holdings, 15, 25)[0] == [Verdict.FILLED, Verdict.FILLED]
+
+
+def test_what_comes_after_a_symbol_was_switched_off_fills_a_gap_or_changes_nothing():
+    holdings = Holdings("X")
+    holdings.want(1, 0, "start", 0)
+    accept(holdings, 1, 2, 5)
+    holdings.close_segment(60)
+
+    assert accept(holdings, 2, 3, 9)[0] == [Verdict.DUPLICATE, Verdict.FILLED, Verdict.BEFORE_COVERAGE]
+    assert len(holdings.segments) == 1
+
+
+def test_an_id_taken_back_by_the_exchange_leaves_the_newest_fill_as_it_was():
+    holdings = Holdings("X")
+    holdings.accept(1, 10, 700, 10)
+    holdings.accept(2, 20, -1, 20)
+
+    assert holdings.open_segment().hi_fill == 700
+
+
+def test_a_first_trade_long_before_the_coverage_does_not_end_it():
+    holdings = Holdings("X")
+    start = 3 * DAY_MS
+    holdings.want(1, start, "start", start)
+    accept(holdings, 1, at=lambda _: DAY_MS)
+
+    _, events = accept(holdings, 5, at=lambda _: start + 10)
+
+    assert [event.kind for event in events] == ["gap_opened"]
+
+
+def test_history_tells_which_empty_minutes_it_covers():
+    holdings = Holdings("X")
+    holdings.want(7, 900, "start", 900)
+    accept(holdings, 7, at=lambda _: 300)
+
+    (quiet,) = holdings.want(7, 400, "backfill", 950)
+    assert (quiet.kind, quiet.from_time, quiet.to_time) == ("segment_opened", 400, 900)
+
+    _, gap = holdings.want(3, 100, "backfill", 950)
+    assert (gap.from_id, gap.to_id, gap.to_time) == (3, 6, 399)
