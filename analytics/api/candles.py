@@ -13,11 +13,12 @@ from analytics.api.caching import answer
 from analytics.api.problems import bad_parameter
 from analytics.api.query import Query
 from analytics.reading import coverage
-from analytics.reading.candles import CandlePage, candle_json, read_candles
+from analytics.reading.candles import CandlePage, all_minutes, candle_json, read_candles
 from analytics.reading.cursor import CANDLES, Cursor
 from analytics.reading.klines import KlinePage, kline_json, read_klines
 from analytics.reading.known import CERTIFIED
 from analytics.reading.minutes import Span
+from ingestion.pipeline.records import Candle
 from markets.types import Interval
 
 
@@ -68,7 +69,7 @@ class CandlesView(ReadView):
         page = _page(query, query.get("from") if before is None else before.place)
         rows, place, more = _rows(query, page, before)
         cursor = paging.after(place, page.seq, before, Cursor(symbol, CANDLES, interval, 0, 0))
-        block = coverage.block(page.snapshot, page.span, stale_s(symbol))
+        block = coverage.block(page.snapshot, page.span, stale_s(symbol), _read_minutes(query, page))
         body = {
             "symbol": symbol,
             "interval": interval,
@@ -106,6 +107,10 @@ def _rows(query: dict[str, Any], page: CandlePage, before: Cursor | None) -> tup
         return [candle_json(view) for view in page.candles], page.place, page.more
     klines = _klines(query, page, before)
     return [kline_json(view) for view in klines.klines], klines.place, klines.more
+
+
+def _read_minutes(query: dict[str, Any], page: CandlePage) -> list[Candle] | None:
+    return all_minutes(page) if query["source"] == "streamloom" else None
 
 
 def _klines(query: dict[str, Any], page: CandlePage, before: Cursor | None) -> KlinePage:

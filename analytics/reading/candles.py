@@ -10,6 +10,7 @@ from analytics.reading.minutes import FOREVER, Span, Wish
 from analytics.reading.tail import get_tail
 from analytics.reading.view import Clock, LiveView, Snapshot, snapshot
 from ingestion.pipeline.coverage import missing_ids
+from ingestion.pipeline.records import Candle
 from markets.types import Interval
 
 __all__ = ["CandlePage", "CandleView", "candle_json", "read_candles"]
@@ -20,7 +21,8 @@ class CandlePage(msgspec.Struct, frozen=True):
 
     ``seq``: everything newer than these rows is in the log from there on. ``place``: the first open time that
     the reader does not have for good (never past a forming candle). ``more``: there are further rows now.
-    ``span``: the range that the answer speaks of. ``clock``: None while the symbol has no data at all.
+    ``span``: the range that the answer speaks of; ``is_whole``: it has no further rows. ``clock``: None while the
+    symbol has no data at all.
     """
 
     candles: list[CandleView]
@@ -30,6 +32,7 @@ class CandlePage(msgspec.Struct, frozen=True):
     span: Span
     clock: Clock | None
     snapshot: Snapshot
+    is_whole: bool = False
 
 
 def read_candles(
@@ -74,7 +77,14 @@ def read_candles(
         _span(rows, wish, start, end, clock),
         clock,
         known,
+        wish.newest or not more,
     )
+
+
+def all_minutes(page: CandlePage) -> list[Candle] | None:
+    """Every closed minute of the page's span, when the page's own candles are these; else None."""
+    is_minutes = all(view.candle.interval == Interval.M1 for view in page.candles[:1])
+    return [view.candle for view in page.candles] if page.is_whole and page.candles and is_minutes else None
 
 
 def _found(known: Snapshot, clock: Clock, wish: Wish) -> list[KnownCandle]:

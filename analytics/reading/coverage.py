@@ -1,6 +1,6 @@
 """What is held of a range of time, from a symbol's segments, gaps and holes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from analytics.clickhouse.client import client
@@ -9,15 +9,21 @@ from analytics.reading.minutes import Span, forming_candles
 from analytics.reading.view import Snapshot
 from ingestion.pipeline.coverage import Segment, SymbolCoverage, is_covered, missing_ids
 from ingestion.pipeline.coverage import Span as Missing
+from ingestion.pipeline.records import Candle
 from markets.types import MINUTE_MS
 
 # In the small block of other answers; /coverage lists them all.
 MOST_GAPS: Final = 20
 
 
-def block(known: Snapshot, span: Span, stale_s: float | None) -> dict[str, Any]:
-    """The ``coverage`` block of an answer about a range of time (API.md sections 1 and 2)."""
-    summary = totals(known, span, ids_in(known, span))
+def block(
+    known: Snapshot, span: Span, stale_s: float | None, minutes: Sequence[Candle] | None = None
+) -> dict[str, Any]:
+    """The ``coverage`` block of an answer about a range of time (API.md sections 1 and 2).
+
+    ``minutes``: every closed minute of the range, where the caller has read them: then nothing is asked again.
+    """
+    summary = totals(known, span, ids_in(known, span, minutes))
     return {
         "complete": summary["complete"],
         "from": span.start,
@@ -69,34 +75,44 @@ def _shared(left: Span, right: Span) -> int:
     return max(min(left.end, right.end) - max(left.start, right.start), 0)
 
 
-def ids_in(known: Snapshot, span: Span) -> Span | None:
+def ids_in(known: Snapshot, span: Span, minutes: Sequence[Candle] | None = None) -> Span | None:
     """From the first to the last trade id of a range (half-open); None when it holds no trade.
 
     Candles tell it for whole minutes, which costs the same for an hour and for a year; the edges of other
-    ranges are looked up among the trades.
+    ranges are looked up among the trades. ``minutes``: as in ``block``.
     """
     now = known.clock.feed_time if known.clock is not None else None
     is_whole = not span.start % MINUTE_MS and (not span.end % MINUTE_MS or now is not None and span.end >= now)
-    question = "minute_ids" if is_whole else "trade_ids"
-    row = client().query(
-        sql(question), parameters={"symbol": known.symbol, "start": span.start, "end": span.end}
-    ).first_row
-    found = [tuple(row)] if row is not None and row[0] is not None and row[1] is not None else []
+    if is_whole and minutes is not None:
+        found = _ids_of_minutes(minutes)
+    else:
+        found = _stored_ids("minute_ids" if is_whole else "trade_ids", known.symbol, span)
     found += _unsunk_ids(known, span) if is_whole else _unsunk_trade_ids(known, span)
     if not found:
         return None
     return Span(min(first for first, _ in found), max(last for _, last in found) + 1)
 
 
-def _unsunk_ids(known: Snapshot, span: Span) -> Iterable[tuple[int, int]]:
-    closed = (record.candle for record in known.unsunk)
+def _stored_ids(question: str, symbol: str, span: Span) -> list[tuple[int, int]]:
+    row = client().query(
+        sql(question), parameters={"symbol": symbol, "start": span.start, "end": span.end}
+    ).first_row
+    return [tuple(row)] if row is not None and row[0] is not None and row[1] is not None else []
+
+
+def _ids_of_minutes(candles: Iterable[Candle]) -> list[tuple[int, int]]:
     return [
         (candle.first_trade_id, candle.last_trade_id)
-        for candle in (*closed, *forming_candles(known))
-        if span.holds(candle.open_time)
-        and candle.first_trade_id is not None
-        and candle.last_trade_id is not None
+        for candle in candles
+        if candle.first_trade_id is not None and candle.last_trade_id is not None
     ]
+
+
+def _unsunk_ids(known: Snapshot, span: Span) -> list[tuple[int, int]]:
+    closed = (record.candle for record in known.unsunk)
+    return _ids_of_minutes(
+        candle for candle in (*closed, *forming_candles(known)) if span.holds(candle.open_time)
+    )
 
 
 def _unsunk_trade_ids(known: Snapshot, span: Span) -> Iterable[tuple[int, int]]:

@@ -178,7 +178,7 @@ def derive(known: KnownCandle, coverage: SymbolCoverage, clock: Clock) -> Candle
     interval = Interval(candle.interval)
     end = interval.next_open(candle.open_time)
     touching = missing_ids(coverage, candle.open_time, end)
-    state = _state(known, coverage, clock, touching)
+    state = _state(known, coverage, clock, touching, interval, end)
     missing = _missing(known, coverage, end, touching, state)
     if not candle.agg_trades and missing and state != FORMING:
         return None
@@ -194,10 +194,10 @@ def derive(known: KnownCandle, coverage: SymbolCoverage, clock: Clock) -> Candle
     )
 
 
-def _state(known: KnownCandle, coverage: SymbolCoverage, clock: Clock, touching: int) -> str:
+def _state(
+    known: KnownCandle, coverage: SymbolCoverage, clock: Clock, touching: int, interval: Interval, end: int
+) -> str:
     open_time = known.candle.open_time
-    interval = Interval(known.candle.interval)
-    end = interval.next_open(open_time)
     if known.forming or (interval.width_ms or end) > MINUTE_MS and clock.closed_to < end:
         return FORMING
     if _is_certified(known, interval, end, touching):

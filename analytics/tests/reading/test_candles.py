@@ -1,6 +1,7 @@
 import pytest
 
-from analytics.reading.candles import candle_json, read_candles
+from analytics.reading import coverage
+from analytics.reading.candles import all_minutes, candle_json, read_candles
 from analytics.reading.cursor import split_seq
 from analytics.tests.samples import BTC, HOUR, MINUTE, TEN, candle, closed, enriched, live, segment, span, trade
 from ingestion.log import topics
@@ -288,3 +289,35 @@ def test_a_symbol_without_data_has_an_empty_page(stage):
     page = read(stage)
 
     assert (page.candles, page.more, page.clock) == ([], False, None)
+
+
+ASKED = [
+    {},
+    {"limit": 2},
+    {"start": TEN},
+    {"start": TEN + MINUTE, "end": TEN + 3 * MINUTE},
+    {"start": TEN, "limit": 2},
+    {"start": TEN + 20_000},
+    {"end": TEN + 2 * MINUTE + 1},
+    {"with_empty": False, "forming": True},
+]
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("interval", ["1m", "3m"])
+def test_the_ids_of_a_range_are_the_same_from_its_page_and_from_the_tables(stage, asked, interval):
+    started(stage, 5).tell(minute(0), minute(1), quiet(2), minute(3)).sink().tell(minute(4))
+
+    page = read(stage, interval, **asked)
+
+    assert coverage.ids_in(page.snapshot, page.span, all_minutes(page)) == coverage.ids_in(page.snapshot, page.span)
+
+
+@pytest.mark.parametrize("asked", [{"limit": 3}, {"start": TEN, "end": TEN + 3 * MINUTE}])
+def test_a_page_of_minutes_tells_the_ids_of_its_range(stage, asked):
+    started(stage, 3).tell(minute(0), minute(1), minute(2)).sink()
+
+    page = read(stage, **asked)
+
+    assert [candle.first_trade_id for candle in all_minutes(page)] == [0, 10, 20]
+    assert all_minutes(read(stage, start=TEN, limit=2)) is None
