@@ -68,11 +68,13 @@ class Minutes(msgspec.Struct):
         if trade.trade_id > self.last_close_id:
             self.last_close, self.last_close_id = trade.price, trade.trade_id
 
-    def advance(self, holdings: Holdings, clock: int) -> tuple[list[CandleRecord], list[CoverageEvent]]:
-        """Close, in order, every minute that can be closed now."""
+    def advance(self, holdings: Holdings, clock: int, most: int) -> tuple[list[CandleRecord], list[CoverageEvent]]:
+        """Close, in order, the minutes that can be closed now; at most so many, the others with the next record."""
         records: list[CandleRecord] = []
         events: list[CoverageEvent] = []
-        while self.closed_to is not None and self._may_close(self.closed_to, holdings, clock):
+        for _ in range(most):
+            if self.closed_to is None or not self._may_close(self.closed_to, holdings, clock):
+                break
             self._close(self.closed_to, holdings, clock, records, events)
             self.closed_to += MINUTE_MS
         if records:
@@ -119,8 +121,8 @@ class Minutes(msgspec.Struct):
         bucket = self.buckets.pop(open_time, None)
         kline = self.klines.pop(open_time, None)
         segment = holdings.segment_at(open_time + MINUTE_MS - 1)
-        if kline is not None and kline.last_fill_id > (-1 if segment is None else segment.hi_fill):
-            events.append(self._tail_behind(holdings, kline, clock))
+        if kline is not None:
+            events += self._tail_behind(holdings, kline, clock)
         if bucket is not None:
             self.last_close, self.last_close_id = bucket.close, bucket.last_trade_id
             candle = bucket.candle(self.symbol)
@@ -145,8 +147,7 @@ class Minutes(msgspec.Struct):
         covered = segment is not None and (segment.closed_at is None or segment.closed_at >= end)
         if kline is None:
             return "closed" if covered else "partial"
-        behind = kline.last_fill_id > (candle.last_fill_id if candle.last_fill_id is not None else -1)
-        waits = behind or holdings.gap_touches(candle.open_time, end)
+        waits = _is_ahead(kline, holdings) or holdings.gap_touches(candle.open_time, end)
         return state_of(candle, kline, waits, covered)
 
     def _record(
@@ -163,35 +164,41 @@ class Minutes(msgspec.Struct):
         difference = compare(candle, kline) if kline is not None and state == "disputed" else None
         return CandleRecord(candle, state, reason, clock, missing, difference)
 
-    def take_kline(self, kline: Kline, holdings: Holdings, clock: int) -> tuple[Kline, list[CandleRecord]]:
+    def take_kline(
+        self, kline: Kline, holdings: Holdings, clock: int
+    ) -> tuple[Kline, list[CandleRecord], list[CoverageEvent]]:
         """A closed kline: keep it for a minute that is open, compare a closed one, or pass it on for a rebuild.
 
-        Returns the kline as it is to be stored and the verdict, if there is one.
+        Returns the kline as it is to be stored, the verdict if there is one, and what it says of our end.
         """
         open_time = kline.open_time
         self._drop_old(clock)
         if self.closed_to is not None and open_time >= self.closed_to:
             self.klines[open_time] = kline
-            return kline, []
+            return kline, [], []
+        behind = self._tail_behind(holdings, kline, clock)
         candle = self.awaiting.pop(open_time, None)
         if candle is None:
-            # A repeated frame of a minute that was judged already needs no second look.
+            # Unknown, corrected, judged already or long ago: only a rebuild knows what there is to compare.
             is_ours = self.closed_to is not None and holdings.segment_at(open_time) is not None
-            return msgspec.structs.replace(kline, recheck=is_ours), []
+            return msgspec.structs.replace(kline, recheck=is_ours), [], behind
         state = self._state(candle, kline, holdings)
         if state in ("closed", "partial"):
-            return kline, []
-        return kline, [self._record(candle, kline, state, CandleReason.VERDICT, holdings, clock)]
+            return kline, [], behind
+        return kline, [self._record(candle, kline, state, CandleReason.VERDICT, holdings, clock)], behind
 
     def _drop_old(self, clock: int) -> None:
         horizon = clock - _REMEMBER_MS
         for open_time in [at for at in self.awaiting if at < horizon]:
             del self.awaiting[open_time]
 
-    def _tail_behind(self, holdings: Holdings, kline: Kline, clock: int) -> CoverageEvent:
+    def _tail_behind(self, holdings: Holdings, kline: Kline, clock: int) -> list[CoverageEvent]:
+        """The exchange counted a fill after our newest: trades are missing at the end, where no gap shows it."""
         segment = holdings.open_segment()
-        hi, hi_time = (segment.hi, segment.hi_time) if segment else (-1, kline.open_time)
-        return CoverageEvent(CoverageKind.TAIL_BEHIND, self.symbol, hi + 1, None, hi_time, None, "tail", clock)
+        if segment is None or not _is_ahead(kline, holdings):
+            return []
+        place = (segment.hi + 1, None, segment.hi_time, None)
+        return [CoverageEvent(CoverageKind.TAIL_BEHIND, self.symbol, *place, "tail", clock)]
 
     def forming(self, clock: int) -> tuple[Candle | None, tuple[Candle, ...]]:
         """The candle of the clock's minute and those of earlier minutes that have not closed yet."""
@@ -204,3 +211,8 @@ class Minutes(msgspec.Struct):
             return bucket.candle(self.symbol), earlier
         price = earlier[-1].close if earlier else self.last_close
         return (None if price is None else empty_candle(self.symbol, Interval.M1, now, price)), earlier
+
+
+def _is_ahead(kline: Kline, holdings: Holdings) -> bool:
+    """True when the kline counts a fill newer than all that were ever held."""
+    return kline.last_fill_id > max((segment.hi_fill for segment in holdings.segments), default=-1)

@@ -82,19 +82,17 @@ class Holdings(msgspec.Struct):
 
     def gap_touches(self, from_ms: int, to_ms: int) -> bool:
         """True when an id of an open gap may belong to the half-open range of time."""
-        return any(gap.touches(from_ms, to_ms) for gap in self._open_gaps())
+        return any(_touching(segment.gaps, from_ms, to_ms) for segment in self.segments)
 
     def missing_between(self, from_ms: int, to_ms: int) -> int:
         """How many missing ids, of gaps and holes, may belong to the half-open range of time."""
-        spans = [span for segment in self.segments for span in (*segment.gaps, *segment.holes)]
-        return sum(span.to_id - span.from_id + 1 for span in spans if span.touches(from_ms, to_ms))
+        spans = [span for segment in self.segments for span in _touching(segment.gaps, from_ms, to_ms)]
+        spans += [span for segment in self.segments for span in _touching(segment.holes, from_ms, to_ms)]
+        return sum(span.to_id - span.from_id + 1 for span in spans)
 
     def is_unknown(self, from_ms: int, to_ms: int) -> bool:
         """True when an open gap or a hole touches the range: without held trades it is unknown, not empty."""
         return self.missing_between(from_ms, to_ms) > 0
-
-    def _open_gaps(self) -> list[Gap]:
-        return [gap for segment in self.segments for gap in segment.gaps]
 
     # --- changes; each returns the events that tell of it ------------------------------------------
 
@@ -302,6 +300,15 @@ def _start_of(segment: Segment) -> int:
     """A time before which a missing id below the segment lies. Its first trade may be older than its coverage, and
     the empty minutes between the two belong to the gap: when that is filled, they get their candles."""
     return max(segment.lo_time, segment.covered_from - 1)
+
+
+def _touching(spans: list[Gap], from_ms: int, to_ms: int) -> list[Gap]:
+    """The spans that touch the range of time. Ids and times rise together: what lies below a span that ended
+    before the range, or above one that begins after it, cannot touch it."""
+    start = end = bisect_left(spans, from_ms, key=lambda span: span.to_time)
+    while end < len(spans) and spans[end].from_time < to_ms:
+        end += 1
+    return [span for span in spans[start:end] if span.touches(from_ms, to_ms)]
 
 
 def _first_id(gap: Gap) -> int:

@@ -28,6 +28,8 @@ from markets.types import MINUTE_MS, Asset
 
 # Rises when the layout below changes in a way that old bytes do not fit. An unknown version is refused.
 STATE_VERSION = 1
+# After years of silence the empty minutes come in portions, so that no commit holds them all.
+_MOST_CANDLES = 2_000
 
 
 class UnreadableState(Exception):
@@ -157,9 +159,9 @@ class SymbolProcessor:
         state = self.state
         state.clock = max(state.clock, kline.event_time)
         if kline.closed and kline.interval == "1m":
-            stored, verdicts = state.minutes.take_kline(kline, state.holdings, state.clock)
+            stored, verdicts, behind = state.minutes.take_kline(kline, state.holdings, state.clock)
             self._out.klines.append(stored)
-            self._out.candles += verdicts
+            self._publish((verdicts, behind))
 
     def _statement(self, record: Want | Hole | Unwatch) -> None:
         state = self.state
@@ -173,7 +175,8 @@ class SymbolProcessor:
             self._tell(holdings.close_segment(state.clock))
 
     def _advance(self) -> None:
-        self._publish(self.state.minutes.advance(self.state.holdings, self.state.clock))
+        room = max(_MOST_CANDLES - len(self._out.candles), 0)
+        self._publish(self.state.minutes.advance(self.state.holdings, self.state.clock, room))
 
     def _publish(self, closed: tuple[list[CandleRecord], list[CoverageEvent]]) -> None:
         self._out.candles += closed[0]

@@ -49,6 +49,12 @@ class Run:
             self.processor.apply(index, record, b"bytes", "raw_trades/0/7")
         return self
 
+    def commit(self):
+        """What came out so far is published: collect anew."""
+        self.out = Outputs()
+        self.processor = SymbolProcessor(self.processor.state, ASSET, self.out)
+        return self
+
     def restart(self):
         """Go on from the stored state, as after a crash."""
         state = load_state(dump_state(self.processor.state))
@@ -61,9 +67,9 @@ class Run:
         ]
 
 
-def empty_kline(minute, event_ms):
+def empty_kline(minute, event_ms, **fields):
     candle = empty_candle("BTCUSDT", Interval.M1, START + minute * MINUTE_MS, 100)
-    return kline_of(candle, START + event_ms)
+    return kline_of(candle, START + event_ms, **fields)
 
 
 def test_the_next_id_past_the_end_closes_the_minute():
@@ -156,6 +162,49 @@ def test_a_tail_that_the_kline_has_seen_and_we_have_not_is_told():
     assert (0, "closed", "closed", 1) in run.states()
     behind = [event for event in run.out.coverage if event.kind == "tail_behind"]
     assert [event.from_id for event in behind] == [2]
+
+
+def test_a_kline_that_comes_after_the_close_tells_of_the_tail_too():
+    trades = [make_trade(1, 10), make_trade(2, 20)]
+    kline = kline_of(fold(trades, Interval.M1)[0], START + 70_000)
+
+    run = Run(WANT, trades[0], empty_kline(1, 69_000, closed=False), kline)
+
+    assert run.states() == [(0, "closed", "closed", 1)]
+    behind = [event for event in run.out.coverage if event.kind == "tail_behind"]
+    assert [(event.from_id, event.from_time) for event in behind] == [(2, START + 10)]
+
+
+def test_a_tail_is_told_of_an_open_segment_only():
+    trades = [make_trade(1, 10), make_trade(2, 20)]
+    kline = kline_of(fold(trades, Interval.M1)[0], START + 60_002)
+
+    run = Run(WANT, trades[0], kline, Unwatch("BTCUSDT", START + 61_000))
+    run.take(empty_kline(1, 120_001, trades=3, last_fill_id=9, first_fill_id=7), empty_kline(2, 190_000))
+
+    assert [event for event in run.out.coverage if event.kind == "tail_behind"] == []
+
+
+def test_a_fill_that_the_exchange_counts_into_another_minute_is_a_dispute_and_no_lag():
+    trades = [make_trade(1, 10), make_trade(2, 60_010)]
+    theirs = fold([trades[0], make_trade(2, 59_999)], Interval.M1)[0]
+
+    run = Run(WANT, *trades, kline_of(theirs, START + 60_100))
+
+    assert [state for _, state, *_ in run.states()] == ["closed", "disputed"]
+
+
+def test_a_clock_that_jumps_by_years_closes_the_empty_minutes_a_batch_at_a_time():
+    run = Run(WANT, make_trade(1, 10))
+    years = 3 * 365 * 1440
+
+    run.take(empty_kline(years, years * MINUTE_MS + 500))
+    first = len(run.out.candles)
+    run.commit().take(empty_kline(years, years * MINUTE_MS + 600, closed=False))
+
+    assert 0 < first <= 2_000
+    assert 0 < len(run.out.candles) <= 2_000
+    assert run.out.candles[0].candle.open_time == START + first * MINUTE_MS
 
 
 def test_a_late_trade_changes_nothing_in_the_stream_and_its_kline_asks_for_a_rebuild():
