@@ -1,11 +1,13 @@
 """The log through which every record travels: ``open_log()`` gives the one of this process."""
 
+import os
 import threading
 
-from ingestion.log.port import Log, LogError
+from ingestion.log.port import Log
 
 _guard = threading.Lock()
 _opened: Log | None = None
+_of_the_parent: list[Log | None] = []
 
 
 def open_log() -> Log:
@@ -29,8 +31,22 @@ def close_log() -> None:
 def _open() -> Log:
     from django.conf import settings
 
-    if settings.STREAMLOOM_MODE != "embedded":
-        raise LogError("this version knows the log of embedded mode only: set STREAMLOOM_MODE=embedded")
-    from ingestion.log.sqlite import SqliteLog
+    # Imported here: neither adapter may cost anything where the other one works.
+    if settings.STREAMLOOM_MODE == "embedded":
+        from ingestion.log.sqlite import SqliteLog
 
-    return SqliteLog(settings.STREAMLOOM_DATA_DIR / "log.db", partitions=settings.STREAMLOOM_PARTITIONS)
+        return SqliteLog(settings.STREAMLOOM_DATA_DIR / "log.db", partitions=settings.STREAMLOOM_PARTITIONS)
+    from ingestion.log.kafka import KafkaLog
+    from ingestion.log.kafka_config import KafkaConfig
+
+    return KafkaLog(KafkaConfig.from_settings())
+
+
+def _after_fork() -> None:
+    """A child of a fork opens its own log. The parent's stays where it is: taking it apart would hang."""
+    global _opened, _guard  # noqa: PLW0603
+    _of_the_parent.append(_opened)
+    _opened, _guard = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

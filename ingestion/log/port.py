@@ -44,6 +44,8 @@ class Batch(NamedTuple):
     ``assigned`` holds the partitions that this reader has newly got, each with its state as of the
     position it starts from (every partition with the first poll when embedded). ``revoked`` holds
     those it has lost: forget their state, commit nothing for them. ``records`` are in order per partition.
+    A batch that assigns or revokes anything starts over: whatever was polled before it and is not committed
+    is void, and what is still owned comes again under ``assigned``.
     """
 
     records: Sequence[Stored]
@@ -76,8 +78,10 @@ class Log(Protocol):
     """A durable, ordered, partitioned log. Only committed records are ever seen by anyone."""
 
     def append(self, topic: str, records: Iterable[Record]) -> None:
-        """Take the records durably, all or none, before returning.
+        """Take the records durably before returning.
 
+        Embedded, all or none of them. On Kafka a kill or an error in the middle may leave the first ones of each
+        partition, in order: whoever appends has consumers for whom a repeated record changes nothing.
         Waits while the topic's back-pressure says so (DESIGN section 5); raises LogClosed when the log is closed
         meanwhile.
         """
@@ -93,7 +97,10 @@ class Log(Protocol):
         positions: Mapping[TopicPartition, int],
     ) -> None:
         """Outputs (topic, record), state changes (by partition) and positions (next offset to read) in one
-        atomic step: after a kill at any point all of it is there or nothing. Never waits for back-pressure."""
+        atomic step: after a kill at any point all of it is there or nothing. Never waits for back-pressure.
+
+        Raises Aborted when nothing of it was kept and the reader goes on: the next poll starts over.
+        """
 
     def rewind(self, reader: Reader) -> None:
         """Go back to what was committed last: the next poll assigns all partitions and their state again."""
@@ -138,6 +145,10 @@ class LogError(Exception):
 
 class LogClosed(LogError):
     """The log was closed while a call waited."""
+
+
+class Aborted(LogError):
+    """A commit did not happen. Forget everything since the last one: the next poll starts over from there."""
 
 
 class GroupBusy(LogError):

@@ -40,8 +40,18 @@ CATALOGUE: tuple[Topic, ...] = (
 )
 BY_NAME = {topic.name: topic for topic in CATALOGUE}
 
+# Kept by Kafka only: the sqlite log has its own tables for these.
+PROCESSOR_STATE = Topic("processor_state", "process_trades", "process_trades", compacted=True)
+REPAIR_STATE = Topic("repair_gaps_state", "repair_gaps", "repair_gaps", compacted=True)
+# Which life of a topic has which epoch: one record per topic, in one partition.
+LOG_EPOCHS = Topic("log_epochs", "create_topics", "every process", compacted=True)
+INTERNAL: tuple[Topic, ...] = (PROCESSOR_STATE, REPAIR_STATE, LOG_EPOCHS)
+
 # Groups whose progress the log keeps.
 GROUP_PROCESS = "process_trades"
 GROUP_REPAIR = "repair_gaps"
 # The sink keeps its own positions (SinkPosition) and only reports them under this name.
 GROUP_SINK = "sink"
+
+# The changelog of each stateful group: partitioned as its input.
+STATE_OF = {GROUP_PROCESS: PROCESSOR_STATE, GROUP_REPAIR: REPAIR_STATE}
