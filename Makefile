@@ -12,10 +12,10 @@ ARGS ?=
 # Inside a function's arguments a comma must be spelled so.
 COMMA := ,
 
-.PHONY: help setup demo test lint types unit browser fmt lock simulate clean
+.PHONY: help setup demo test lint types unit browser fmt lock simulate services services-env services-down clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## make the virtual environment (uv when present, else venv and pip)
 
@@ -59,6 +59,15 @@ lock: ## write the hashed requirements/*.txt anew (needs uv)
 
 simulate: setup ## run the simulated exchange alone, e.g. make simulate ARGS="--help"
 	@exec $(PY) manage.py simulate_exchange $(ARGS)
+
+services: setup ## start Kafka, Postgres, Redis and the ClickHouse engine as processes of this machine; say what is missing
+	@$(PY) -m streamloom.services up $(ARGS)
+
+services-env: setup ## print the environment that uses them: eval "$$(make -s services-env)"
+	@$(PY) -m streamloom.services env
+
+services-down: setup ## end exactly what `make services` started; the data in var/services stays
+	@$(PY) -m streamloom.services down $(ARGS)
 
 clean: ## remove the virtual environment and the caches; the data in var/ stays
 	rm -rf $(VENV) .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

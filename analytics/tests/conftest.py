@@ -1,5 +1,6 @@
-"""Fixtures that every test of analytics shares: the embedded ClickHouse engine."""
+"""Fixtures that every test of analytics shares: a ClickHouse engine."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,13 @@ def clickhouse_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def clickhouse(clickhouse_dir: Path, settings: Any) -> Client:
-    """This thread's client of a migrated, empty, embedded ClickHouse."""
-    settings.STREAMLOOM_MODE = "embedded"
+def clickhouse(clickhouse_dir: Path, settings: Any, request: pytest.FixtureRequest) -> Client:
+    """This thread's client of a migrated, empty ClickHouse: embedded; STREAMLOOM_TEST_CLICKHOUSE=server: by HTTP."""
+    if os.environ.get("STREAMLOOM_TEST_CLICKHOUSE") == "server":
+        settings.STREAMLOOM_MODE = "services"
+        settings.CLICKHOUSE_URL = request.getfixturevalue("clickhouse_server")
+    else:
+        settings.STREAMLOOM_MODE = "embedded"
     settings.STREAMLOOM_DATA_DIR = clickhouse_dir
     opened = client()
     migrate(opened)

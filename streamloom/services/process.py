@@ -100,10 +100,18 @@ def _birth(pid: int) -> str:
     """When a process began, in the machine's own terms; empty when it has ended (a zombie has)."""
     if Path("/proc/self/stat").exists():
         fields = _stat(pid)
-        return fields[19] if fields and fields[0] not in "ZX" else ""
+        return fields[19] if fields and not _has_ended(pid, fields[0]) else ""
     told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     state, _, started = told.stdout.strip().partition(" ")
     return "" if state.startswith("Z") else started.strip()
+
+
+def _has_ended(pid: int, state: str) -> bool:
+    """Nothing of it runs any more: only then are its ports and files free. The first thread may end before others."""
+    try:
+        return state in "ZX" and len(os.listdir(f"/proc/{pid}/task")) <= 1
+    except FileNotFoundError:
+        return True
 
 
 def _stat(pid: int) -> list[str]:
