@@ -11,7 +11,7 @@ from analytics.reading.cursor import seq_of
 from ingestion.log import codec
 from ingestion.log.port import Log, RangeGone
 from ingestion.log.topics import CANDLES_1M, CANDLES_LIVE, COVERAGE
-from ingestion.pipeline.coverage import SymbolCoverage, apply_event
+from ingestion.pipeline.coverage import SymbolCoverage, apply_events
 from ingestion.pipeline.records import CoverageEvent, Kline, Live, Trade
 from markets.types import DAY_MS, MINUTE_MS
 
@@ -71,8 +71,7 @@ class CoverageBook:
         since, coverage = self._known.get(key, (0, SymbolCoverage()))
         if since > before:
             since, coverage = 0, SymbolCoverage()
-        for event in _changes(symbol, since, before):
-            coverage = apply_event(coverage, event)
+        coverage = apply_events(coverage, _changes(symbol, since, before))
         self._known[key] = (before, coverage)
         return coverage
 
@@ -130,12 +129,6 @@ def newest_versions(found: Iterable[tuple[int, Version]]) -> dict[int, Version]:
         ):
             newest[open_time] = version
     return newest
-
-
-def _replaces(version: Version, held: Version) -> bool:
-    if version.revision != held.revision:
-        return version.revision > held.revision
-    return version.verdict is not None
 
 
 def klines(symbol: str, from_ms: int, to_ms: int) -> dict[int, Kline]:

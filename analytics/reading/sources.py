@@ -10,7 +10,7 @@ from analytics.reading.cursor import seq_of
 from analytics.sink import selectors
 from ingestion.log import topics
 from ingestion.log.port import Log
-from ingestion.pipeline.coverage import SymbolCoverage, apply_event
+from ingestion.pipeline.coverage import SymbolCoverage, fold_events
 from ingestion.pipeline.records import CoverageEvent
 
 
@@ -23,14 +23,13 @@ def sink_positions() -> Mapping[tuple[str, int], int]:
 def coverage_before(log: Log) -> Mapping[str, SymbolCoverage]:
     """Each symbol's coverage from the stored changes that are older than what the log still keeps."""
     topic = topics.COVERAGE.name
-    known: dict[str, SymbolCoverage] = {}
+    known: dict[str, list[CoverageEvent]] = {}
     for row in client().query(sql("coverage_events")).result_rows:
         symbol, seq, *fields = row
         oldest = log.start_offset(topic, log.partition_of(topic, symbol))
         if seq < seq_of(log.epoch(topic), oldest):
-            event = _event(symbol, fields)
-            known[symbol] = apply_event(known.get(symbol, SymbolCoverage()), event)
-    return known
+            known.setdefault(symbol, []).append(_event(symbol, fields))
+    return {symbol: fold_events(events) for symbol, events in known.items()}
 
 
 def _event(symbol: str, fields: list) -> CoverageEvent:

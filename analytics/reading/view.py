@@ -13,7 +13,7 @@ import msgspec
 from analytics.reading.cursor import seq_of
 from ingestion.log import topics
 from ingestion.log.port import Stored, TopicPartition
-from ingestion.pipeline.coverage import SymbolCoverage, apply_event
+from ingestion.pipeline.coverage import SymbolCoverage, apply_events
 from ingestion.pipeline.records import CandleReason, CandleRecord, CoverageEvent, Enriched, Live
 from markets.types import MINUTE_MS
 
@@ -154,9 +154,16 @@ class LiveView:
 
     def take(self, batch: Iterable[Tailed], places: Mapping[TopicPartition, int]) -> None:
         """Take records in, in the order of the log; ``places``: the offsets after them, by partition."""
+        changes: dict[str, list[CoverageEvent]] = {}
         with self._lock:
             for stored, record in batch:
-                self._take(self._symbols.setdefault(stored.key, _Symbol()), stored, record)
+                if isinstance(record, CoverageEvent):
+                    changes.setdefault(stored.key, []).append(record)
+                else:
+                    self._take(self._symbols.setdefault(stored.key, _Symbol()), stored, record)
+            for symbol, events in changes.items():
+                state = self._symbols.setdefault(symbol, _Symbol())
+                state.coverage = apply_events(state.coverage, events)
             self._next.update(places)
 
     @staticmethod
@@ -168,8 +175,6 @@ class LiveView:
                 state.take_candle(stored, record)
             case Enriched():
                 state.trades.append((stored.offset, record))
-            case CoverageEvent():
-                state.coverage = apply_event(state.coverage, record)
 
     def forget_sunk(self, sunk: Mapping[tuple[str, int], int]) -> None:
         """Let go of what the sink has stored; ``sunk``: its next offset by (topic, partition)."""

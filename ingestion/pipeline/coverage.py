@@ -54,26 +54,18 @@ class SymbolCoverage(msgspec.Struct, frozen=True):
 
 def fold_events(events: Iterable[CoverageEvent]) -> SymbolCoverage:
     """The coverage after all events of one symbol, oldest first."""
-    coverage = SymbolCoverage()
+    return apply_events(SymbolCoverage(), events)
+
+
+def apply_events(coverage: SymbolCoverage, events: Iterable[CoverageEvent]) -> SymbolCoverage:
+    """The coverage after more events, oldest first; each must be applied once.
+
+    Many at a time, because each call copies what is known, and a long history has many thousand spans.
+    """
+    folding = _Folding(list(coverage.segments), list(coverage.gaps), list(coverage.holes), list(coverage.repaired))
     for event in events:
-        coverage = apply_event(coverage, event)
-    return coverage
-
-
-def apply_event(coverage: SymbolCoverage, event: CoverageEvent) -> SymbolCoverage:
-    """The coverage after one more event. An event that was applied already changes nothing."""
-    match event.kind:
-        case CoverageKind.SEGMENT_OPENED | CoverageKind.SEGMENT_CLOSED:
-            return _with_segment(coverage, event)
-        case CoverageKind.GAP_OPENED:
-            return _with_gap(coverage, event)
-        case CoverageKind.GAP_CLOSED:
-            return _without_ids(coverage, event)
-        case CoverageKind.HOLE:
-            return _with_hole(coverage, event)
-        case CoverageKind.HOLE_PROVED:
-            return _with_proof(coverage, event)
-    return coverage
+        folding.take(event)
+    return SymbolCoverage(*(tuple(part) for part in msgspec.structs.astuple(folding)))
 
 
 def missing_ids(coverage: SymbolCoverage, from_ms: int, to_ms: int) -> int:
@@ -103,60 +95,54 @@ def overlaps_segment(coverage: SymbolCoverage, from_ms: int, to_ms: int) -> bool
     )
 
 
-def _with_segment(coverage: SymbolCoverage, event: CoverageEvent) -> SymbolCoverage:
-    """Segments are named by the time at which they were opened first; a later event moves their ends."""
-    name = event.segment if event.segment is not None else event.known_at
-    start = event.from_time or 0
-    # A start that was set lower may swallow earlier segments (a `want` joined them).
-    lowest = (event.from_id or 0) - 1
-    kept = [
-        segment
-        for segment in coverage.segments
-        if segment.name != name and segment.to_id is not None and segment.to_id < lowest
-    ]
-    is_closed = event.kind == CoverageKind.SEGMENT_CLOSED
-    segment = Segment(
-        name,
-        event.from_id,
-        start,
-        event.to_id if is_closed else None,
-        event.to_time if is_closed else None,
-    )
-    return msgspec.structs.replace(coverage, segments=(*kept, segment))
+class _Folding(msgspec.Struct):
+    """A coverage in the making: the same fields as lists."""
 
+    segments: list[Segment]
+    gaps: list[Span]
+    holes: list[Span]
+    repaired: list[Span]
 
-def _with_gap(coverage: SymbolCoverage, event: CoverageEvent) -> SymbolCoverage:
-    span = _span(event)
-    gaps = _insert(_subtract(coverage.gaps, span), span)
-    return msgspec.structs.replace(coverage, gaps=gaps)
+    def take(self, event: CoverageEvent) -> None:
+        match event.kind:
+            case CoverageKind.SEGMENT_OPENED | CoverageKind.SEGMENT_CLOSED:
+                self._set_segment(event)
+            case CoverageKind.GAP_OPENED:
+                _subtract(self.gaps, _span(event))
+                _insert(self.gaps, _span(event))
+            case CoverageKind.GAP_CLOSED:
+                self._fill(event)
+            case CoverageKind.HOLE:
+                _subtract(self.gaps, _span(event))
+                _subtract(self.holes, _span(event))
+                _insert(self.holes, _span(event))
+            case CoverageKind.HOLE_PROVED:
+                self._prove(event)
 
+    def _set_segment(self, event: CoverageEvent) -> None:
+        """Segments are named by the time at which they were opened first; a later event moves their ends."""
+        name = event.segment if event.segment is not None else event.known_at
+        start = event.from_time or 0
+        # A start that was set lower may swallow earlier segments (a `want` joined them).
+        lowest = (event.from_id or 0) - 1
+        kept = [
+            segment
+            for segment in self.segments
+            if segment.name != name and segment.to_id is not None and segment.to_id < lowest
+        ]
+        end = (event.to_id, event.to_time) if event.kind == CoverageKind.SEGMENT_CLOSED else (None, None)
+        self.segments = [*kept, Segment(name, event.from_id, start, *end)]
 
-def _without_ids(coverage: SymbolCoverage, event: CoverageEvent) -> SymbolCoverage:
-    span = _span(event)
-    if not _overlapping(coverage.gaps, span) and not _overlapping(coverage.holes, span):
-        return coverage
-    return msgspec.structs.replace(
-        coverage,
-        gaps=_subtract(coverage.gaps, span),
-        holes=_subtract(coverage.holes, span),
-        repaired=(*coverage.repaired, msgspec.structs.replace(span, closed_at=event.known_at)),
-    )
+    def _fill(self, event: CoverageEvent) -> None:
+        span = _span(event)
+        was_missing = _subtract(self.gaps, span)
+        if _subtract(self.holes, span) or was_missing:
+            self.repaired.append(msgspec.structs.replace(span, closed_at=event.known_at))
 
-
-def _with_hole(coverage: SymbolCoverage, event: CoverageEvent) -> SymbolCoverage:
-    span = _span(event)
-    return msgspec.structs.replace(
-        coverage,
-        gaps=_subtract(coverage.gaps, span),
-        holes=_insert(_subtract(coverage.holes, span), span),
-    )
-
-
-def _with_proof(coverage: SymbolCoverage, event: CoverageEvent) -> SymbolCoverage:
-    holes = tuple(
-        msgspec.structs.replace(hole, proved=True) if hole.from_id == event.from_id else hole for hole in coverage.holes
-    )
-    return msgspec.structs.replace(coverage, holes=holes)
+    def _prove(self, event: CoverageEvent) -> None:
+        self.holes = [
+            msgspec.structs.replace(hole, proved=True) if hole.from_id == event.from_id else hole for hole in self.holes
+        ]
 
 
 def _span(event: CoverageEvent) -> Span:
@@ -172,33 +158,25 @@ def _span(event: CoverageEvent) -> Span:
     )
 
 
-def _overlapping(spans: tuple[Span, ...], part: Span) -> slice | None:
-    """The place of the spans that share an id with ``part``; None when there is none. O(log n)."""
-    start = bisect_left(spans, part.from_id, key=lambda span: span.to_id)
-    end = start
-    while end < len(spans) and spans[end].from_id <= part.to_id:
-        end += 1
-    return slice(start, end) if end > start else None
+def _subtract(spans: list[Span], part: Span) -> bool:
+    """Take the ids of ``part`` out of the spans, in place; True when they held any. O(log n) to find.
 
-
-def _subtract(spans: tuple[Span, ...], part: Span) -> tuple[Span, ...]:
-    """The spans without the ids of ``part``; a cut end is bounded by the time of the id next to it."""
-    place = _overlapping(spans, part)
-    if place is None:
-        return spans
+    An end that is cut is bounded by the time of the id next to it.
+    """
+    start = end = bisect_left(spans, part.from_id, key=lambda span: span.to_id)
     left_over = []
-    for span in spans[place]:
+    while end < len(spans) and spans[end].from_id <= part.to_id:
+        span = spans[end]
+        end += 1
         if span.from_id < part.from_id:
-            left_over.append(
-                msgspec.structs.replace(span, to_id=part.from_id - 1, to_time=max(part.from_time, span.from_time))
-            )
+            to_time = max(part.from_time, span.from_time)
+            left_over.append(msgspec.structs.replace(span, to_id=part.from_id - 1, to_time=to_time))
         if span.to_id > part.to_id:
-            left_over.append(
-                msgspec.structs.replace(span, from_id=part.to_id + 1, from_time=min(part.to_time, span.to_time))
-            )
-    return (*spans[: place.start], *left_over, *spans[place.stop :])
+            from_time = min(part.to_time, span.to_time)
+            left_over.append(msgspec.structs.replace(span, from_id=part.to_id + 1, from_time=from_time))
+    spans[start:end] = left_over
+    return end > start
 
 
-def _insert(spans: tuple[Span, ...], span: Span) -> tuple[Span, ...]:
-    place = bisect_left(spans, span.from_id, key=lambda item: item.from_id)
-    return (*spans[:place], span, *spans[place:])
+def _insert(spans: list[Span], span: Span) -> None:
+    spans.insert(bisect_left(spans, span.from_id, key=lambda item: item.from_id), span)

@@ -27,7 +27,7 @@ from ingestion.pipeline.records import (
 from markets.types import MINUTE_MS, Asset
 
 # Rises when the layout below changes in a way that old bytes do not fit. An unknown version is refused.
-STATE_VERSION = 1
+STATE_VERSION = 2
 # After years of silence the empty minutes come in portions, so that no commit holds them all.
 _MOST_CANDLES = 2_000
 
@@ -62,8 +62,9 @@ class Outputs(msgspec.Struct):
     duplicates: int = 0
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(SymbolState)
+# JSON, because msgpack has no integers above 64 bits: a minute's volume of a coin traded by the billion needs more.
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(SymbolState)
 
 
 def dump_state(state: SymbolState) -> bytes:
@@ -74,10 +75,10 @@ def dump_state(state: SymbolState) -> bytes:
 def load_state(data: bytes) -> SymbolState:
     """The state from its bytes. Raises UnreadableState when another version wrote them."""
     try:
-        version = msgspec.msgpack.decode(data, type=_Versioned).version
+        version = msgspec.json.decode(data, type=_Versioned).version
         if version == STATE_VERSION:
             return _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnreadableState(f"the processor's state cannot be read: {error}") from error
     raise UnreadableState(f"the processor's state has version {version}, this program reads {STATE_VERSION}")
 
