@@ -30,7 +30,7 @@ from ingestion.tests.pipeline.factories import (
     recorded_fills,
     recorded_hours,
 )
-from markets.types import DAY_MS, MINUTE_MS, Asset, Interval
+from markets.types import DAY_MS, MINUTE_MS, SCALE, Asset, Interval
 
 ASSET = Asset("BTC", "USDT")
 WANT = Want("BTCUSDT", 1, START, "start", START)
@@ -285,6 +285,16 @@ def test_a_state_of_another_version_is_refused():
         load_state(dump_state(state))
     with pytest.raises(UnreadableState):
         load_state(b"\x00")
+
+
+def test_a_minute_of_a_coin_traded_by_the_billion_survives_a_restart():
+    billions = 10**10
+    run = Run(WANT, *(make_trade(number, number, qty=billions) for number in range(1, 21)))
+
+    run.restart()
+    run.take(make_trade(21, 60_001))
+
+    assert [record.candle.volume for record in run.out.candles] == [20 * billions * SCALE]
 
 
 @given(st.integers(0, 2**31), st.lists(st.integers(0, 60), max_size=12))
