@@ -135,6 +135,14 @@ class ServerTime:
         self._refused = (moment, self._clock())
         return False
 
+    def believed(self, moment: int) -> None:
+        """A connection that ended had come so far: the next one goes on from there without a question.
+
+        Else a replay faster than time would turn honest frames away while REST refuses to answer.
+        """
+        if self._known is not None and moment > self._known:
+            self._known, self._asked_at = moment, self._clock()
+
     def _reaches(self, moment: int, allowance_ms: int = 0) -> bool:
         return self._known is not None and moment <= self._known + allowance_ms + TOLERANCE_MS
 

@@ -166,6 +166,7 @@ class StreamSession:
         return self._first
 
     def close(self) -> None:
+        self._server_time.believed(self._clock)
         self._retire(list(self.gates.values()))
         self._starter.closed(self)
 

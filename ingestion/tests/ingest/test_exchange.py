@@ -102,6 +102,18 @@ async def test_while_rest_is_away_live_time_runs_on_with_the_machines_clock(exec
     assert await bound.allows(NOW + 3_600_000)
 
 
+async def test_a_new_connection_goes_on_from_where_the_last_one_was_believed_although_rest_is_away(executor):
+    rest = FakeRest(time_ms=NOW)
+    bound = server_time(rest, executor)
+    await bound.allows(NOW)
+    rest.is_away = True
+
+    bound.believed(NOW + 3_600_000)
+
+    assert await bound.allows(NOW + 3_600_000 + TOLERANCE_MS)
+    assert rest.times_asked == 1
+
+
 async def test_the_first_time_of_all_waits_for_the_exchange(executor):
     rest = FakeRest(time_ms=NOW)
     rest.is_away = True
