@@ -81,11 +81,16 @@ class Minutes(msgspec.Struct):
             self._drop_old(clock)
         return records, events
 
-    def finish(self, holdings: Holdings, clock: int) -> tuple[list[CandleRecord], list[CoverageEvent]]:
-        """The segment ended: close every minute that holds a trade, whatever may be missing at its end."""
+    def finish(self, holdings: Holdings, ended_at: int, clock: int) -> tuple[list[CandleRecord], list[CoverageEvent]]:
+        """The segment ended: close every minute until then, whatever may be missing at its end.
+
+        The last one stays open while it holds no trade: should the segment go on, it goes on there.
+        """
         records: list[CandleRecord] = []
         events: list[CoverageEvent] = []
-        for open_time in sorted(self.buckets):
+        last = Interval.M1.open_of(ended_at)
+        first = last if self.closed_to is None else self.closed_to
+        for open_time in sorted({*range(first, last, MINUTE_MS), *self.buckets}):
             self._close(open_time, holdings, clock, records, events)
             self.closed_to = open_time + MINUTE_MS
         self.klines.clear()
@@ -93,11 +98,12 @@ class Minutes(msgspec.Struct):
 
     def _may_close(self, open_time: int, holdings: Holdings, clock: int) -> bool:
         end = open_time + MINUTE_MS
-        if clock >= end + GRACE_MS:
-            return True
         segment = holdings.open_segment()
         if segment is None:
+            # Switched off: should the symbol be wanted again from here on, these minutes belong to it.
             return False
+        if clock >= end + GRACE_MS:
+            return True
         if segment.hi_time >= end and segment.hi >= segment.lo:
             return not holdings.gap_touches(open_time, end)
         kline = self.klines.get(open_time)
@@ -173,7 +179,7 @@ class Minutes(msgspec.Struct):
         """
         open_time = kline.open_time
         self._drop_old(clock)
-        if self.closed_to is not None and open_time >= self.closed_to:
+        if self.closed_to is not None and open_time >= self.closed_to and holdings.open_segment() is not None:
             self.klines[open_time] = kline
             return kline, [], []
         behind = self._tail_behind(holdings, kline, clock)

@@ -149,8 +149,8 @@ class SymbolProcessor:
         """Publish coverage events; where a segment ends or begins, the minutes follow."""
         for event in events:
             self._out.coverage.append(event)
-            if event.kind == CoverageKind.SEGMENT_CLOSED:
-                self._publish(self.state.minutes.finish(self.state.holdings, self.state.clock))
+            if event.kind == CoverageKind.SEGMENT_CLOSED and event.to_time is not None:
+                self._publish(self.state.minutes.finish(self.state.holdings, event.to_time, self.state.clock))
             elif event.kind == CoverageKind.SEGMENT_OPENED:
                 segment = self.state.holdings.open_segment()
                 if segment is not None and event.from_time is not None and segment.hi < segment.lo + 1:
