@@ -4,13 +4,27 @@ All mistakes are collected and told at once, by the variable's name.
 """
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
-from environs import EnvError, FileAwareEnv, validate
+from environs import EnvError, FileAwareEnv, ValidationError, validate
 
-_MODES = ("embedded", "services")
+_MODES: Final = ("embedded", "services")
+_PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_MECHANISMS: Final = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
+# Our variable, and what librdkafka calls it. Certificates and keys are PEM text; a path goes into NAME_FILE.
+_SASL: Final = {"KAFKA_SASL_USERNAME": "sasl.username", "KAFKA_SASL_PASSWORD": "sasl.password"}
+_TLS: Final = {
+    "KAFKA_SSL_CA": "ssl.ca.pem",
+    "KAFKA_SSL_CERTIFICATE": "ssl.certificate.pem",
+    "KAFKA_SSL_KEY": "ssl.key.pem",
+    "KAFKA_SSL_KEY_PASSWORD": "ssl.key.password",
+}
+
+Problems = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +35,7 @@ class Environment:
     data_dir: Path
     source: str
     partitions: int
+    slot: int
     rest_url: str
     ws_url: str
     archive_url: str
@@ -28,6 +43,8 @@ class Environment:
     sink_max_delay_s: float
     sink_max_rows: int
     kafka_brokers: str
+    kafka_prefix: str
+    kafka_security: Mapping[str, str]
     clickhouse_url: str
     redis_url: str
     database: dict[str, Any] | None
@@ -41,14 +58,17 @@ class Environment:
 def read_environment(base_dir: Path) -> Environment:
     """The environment, or the end of the process with a list of everything that is wrong in it."""
     env = FileAwareEnv(strip_whitespace=True, eager=False)
+    security, problems = read_kafka_security(env)
     found = _read(env, base_dir)
     try:
         env.seal()
     except EnvError as error:
-        problems = getattr(error, "error_messages", None) or {"environment": [str(error)]}
-        lines = [f"  {name}: {' '.join(map(str, texts))}" for name, texts in problems.items()]
+        told = getattr(error, "error_messages", None) or {"environment": [str(error)]}
+        problems |= {name: " ".join(map(str, texts)) for name, texts in told.items()}
+    if problems:
+        lines = [f"  {name}: {problem}" for name, problem in problems.items()]
         sys.exit("Streamloom cannot start, because of these environment variables:\n" + "\n".join(lines))
-    return Environment(**found)
+    return Environment(kafka_security=security, **found)
 
 
 def _read(env: FileAwareEnv, base_dir: Path) -> dict[str, Any]:
@@ -60,19 +80,76 @@ def _read(env: FileAwareEnv, base_dir: Path) -> dict[str, Any]:
         "data_dir": Path(env.str("STREAMLOOM_DATA_DIR", str(base_dir / "var" / "binance")) or "var"),
         "source": env.str("STREAMLOOM_SOURCE", "binance", validate=validate.OneOf(("binance", "simulated"))),
         "partitions": env.int("STREAMLOOM_PARTITIONS", 4 if services else 1, validate=validate.Range(1, 1024)),
+        "slot": env.int("STREAMLOOM_SLOT", 0, validate=validate.Range(0, 1023)),
         "rest_url": env.str("BINANCE_REST_URL", "https://data-api.binance.vision"),
         "ws_url": env.str("BINANCE_WS_URL", "wss://data-stream.binance.vision"),
         "archive_url": env.str("BINANCE_ARCHIVE_URL", "https://data.binance.vision"),
         "repair_confirm_s": tuple(env.list("REPAIR_CONFIRM_S", [60.0, 600.0, 3600.0], subcast=float) or ()),
         "sink_max_delay_s": env.float("SINK_MAX_DELAY_S", 1.0, validate=validate.Range(0.01, 60)),
         "sink_max_rows": env.int("SINK_MAX_ROWS", 20_000, validate=validate.Range(1, 1_000_000)),
-        "kafka_brokers": env.str("KAFKA_BROKERS", **required),
-        "clickhouse_url": env.str("CLICKHOUSE_URL", **required),
-        "redis_url": env.str("REDIS_URL", **required),
-        "database": env.dj_db_url("DATABASE_URL") if services else None,
+        "kafka_brokers": env.str("KAFKA_BROKERS", validate=_brokers, **required),
+        "kafka_prefix": env.str("KAFKA_PREFIX", "", validate=validate.Regexp(r"[A-Za-z0-9._-]{0,100}\Z")),
+        "clickhouse_url": env.str("CLICKHOUSE_URL", validate=_url("http", "https"), **required),
+        "redis_url": env.str("REDIS_URL", validate=_url("redis", "rediss", "unix"), **required),
+        "database": _database(env) if services else None,
         "secret_key": env.str("SECRET_KEY", **required),
         "debug": env.bool("DEBUG", default=False),
         "allowed_hosts": env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"]),
         "log_format": env.str("LOG_FORMAT", "json", validate=validate.OneOf(("json", "pretty"))),
         "log_level": env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(("DEBUG", "INFO", "WARNING", "ERROR"))),
     }
+
+
+def _database(env: FileAwareEnv) -> dict[str, Any] | None:
+    # Leases, claims and locks are Postgres': another database would start, and be wrong.
+    env.str("DATABASE_URL", "postgres:", validate=_url("postgres", "postgresql"))
+    return env.dj_db_url("DATABASE_URL", conn_health_checks=True)
+
+
+def _url(*schemes: str) -> Any:
+    def check(text: str) -> None:
+        if text and urlsplit(text).scheme not in schemes:
+            # Not the text itself: it may hold a password.
+            raise ValidationError(f"must begin with {' or '.join(f'{scheme}:' for scheme in schemes)}")
+
+    return check
+
+
+def _brokers(text: str) -> None:
+    for broker in filter(None, text.split(",")):
+        host, _, port = broker.strip().rpartition(":")
+        if not host or not port.isdigit():
+            raise ValidationError(f"{broker.strip()!r} is no broker: host:port[,host:port ...]")
+
+
+def read_kafka_security(env: FileAwareEnv) -> tuple[dict[str, str], Problems]:
+    """librdkafka's settings for TLS and SASL, and what contradicts itself, by the variable's name."""
+    protocol = env.str("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", validate=validate.OneOf(_PROTOCOLS)) or ""
+    mechanism = env.str("KAFKA_SASL_MECHANISM", _MECHANISMS[0], validate=validate.OneOf(_MECHANISMS)) or ""
+    sasl = {name: env.str(name, "") or "" for name in _SASL}
+    tls = {name: env.str(name, "") or "" for name in _TLS}
+    if protocol not in _PROTOCOLS:
+        return {}, {}
+    problems = _sasl_problems(protocol, sasl) | _tls_problems(protocol, tls)
+    security = {"security.protocol": protocol}
+    if protocol.startswith("SASL"):
+        security["sasl.mechanism"] = mechanism
+    for names, values in ((_SASL, sasl), (_TLS, tls)):
+        security |= {names[name]: value for name, value in values.items() if value}
+    return security, problems
+
+
+def _sasl_problems(protocol: str, given: Mapping[str, str]) -> Problems:
+    if protocol.startswith("SASL"):
+        return {name: f"needed by KAFKA_SECURITY_PROTOCOL={protocol}." for name, value in given.items() if not value}
+    return {name: f"not used by KAFKA_SECURITY_PROTOCOL={protocol}." for name, value in given.items() if value}
+
+
+def _tls_problems(protocol: str, given: Mapping[str, str]) -> Problems:
+    if not protocol.endswith("SSL"):
+        return {name: f"not used by KAFKA_SECURITY_PROTOCOL={protocol}." for name, value in given.items() if value}
+    pair = ("KAFKA_SSL_CERTIFICATE", "KAFKA_SSL_KEY")
+    if any(given[name] for name in pair):
+        other = dict(zip(pair, reversed(pair), strict=True))
+        return {name: f"needed by {other[name]}." for name in pair if not given[name]}
+    return {}

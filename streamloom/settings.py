@@ -20,7 +20,11 @@ BINANCE_ARCHIVE_URL = environment.archive_url
 REPAIR_CONFIRM_S = environment.repair_confirm_s
 SINK_MAX_DELAY_S = environment.sink_max_delay_s
 SINK_MAX_ROWS = environment.sink_max_rows
+# The number of this process among its like: static member and transactional id of Kafka.
+STREAMLOOM_SLOT = environment.slot
 KAFKA_BROKERS = environment.kafka_brokers
+KAFKA_PREFIX = environment.kafka_prefix
+KAFKA_SECURITY = environment.kafka_security
 CLICKHOUSE_URL = environment.clickhouse_url
 REDIS_URL = environment.redis_url
 LOG_FORMAT = environment.log_format
@@ -112,7 +116,15 @@ _SQLITE: dict[str, Any] = {
     },
     "TEST": {"NAME": None},
 }
-DATABASES = {"default": _SQLITE if environment.database is None else environment.database}
+
+
+def _postgres(database: dict[str, Any]) -> dict[str, Any]:
+    """A server that went away is noticed within seconds. The URL's own options win."""
+    waits = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+    return {**database, "OPTIONS": {**waits, "tcp_user_timeout": 20_000, **database.get("OPTIONS", {})}}
+
+
+DATABASES = {"default": _SQLITE if environment.database is None else _postgres(environment.database)}
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
@@ -121,11 +133,18 @@ STATIC_ROOT = BASE_DIR / "var" / "static"
 SERVESTATIC_USE_FINDERS = True
 SERVESTATIC_AUTOREFRESH = False
 
-CACHES = {
+# A Redis that is frozen or away must not hold up whoever asks.
+_REDIS_WAITS: dict[str, Any] = {"socket_timeout": 5, "socket_connect_timeout": 5, "socket_keepalive": True}
+CACHES: dict[str, Any] = {
     "default": (
         {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
         if _EMBEDDED
-        else {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        else {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": "streamloom",
+            "OPTIONS": _REDIS_WAITS,
+        }
     )
 }
 
@@ -151,13 +170,22 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     {"polling_interval": 0.2}
     if _EMBEDDED
     else {
+        **_REDIS_WAITS,
+        # Longer than any task may take (CELERY_TASK_TIME_LIMIT), or it would run twice at once.
         "visibility_timeout": 900,
+        # By default what a killed worker held is looked for every 100 s.
         "unacked_restore_throttle": 1,
-        "socket_timeout": 5,
-        "socket_connect_timeout": 5,
-        "socket_keepalive": True,
+        "unacked_restore_interval": 2,
     }
 )
+if not _EMBEDDED:
+    # A task that hangs is ended with its process; its wake-up is given again by the dispatcher.
+    CELERY_TASK_TIME_LIMIT = 180
+    # Memory that libraries never give back goes with the process.
+    CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000
+    CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000
+    # However long Redis is away, the worker waits for it.
+    CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True

@@ -75,3 +75,65 @@ def test_a_secret_may_come_from_a_file_whose_last_line_break_does_not_count(
     given(environ, SECRET_KEY_FILE=str(secret))
 
     assert read_environment(tmp_path).secret_key == "from-a-file"
+
+
+def test_addresses_of_the_wrong_kind_are_told_at_once_and_never_shown(
+    environ: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wrong = {
+        "DATABASE_URL": "mysql://me:secret@db.example/x",
+        "KAFKA_BROKERS": "kafka.example",
+        "CLICKHOUSE_URL": "clickhouse.example:secret",
+        "REDIS_URL": "http://me:secret@redis.example",
+    }
+    given(environ, **{**SERVICES, **wrong}, STREAMLOOM_SLOT="-1", KAFKA_PREFIX="not allowed")
+
+    with pytest.raises(SystemExit) as end:
+        read_environment(tmp_path)
+
+    message = str(end.value)
+    assert all(f"  {name}: " in message for name in (*wrong, "STREAMLOOM_SLOT", "KAFKA_PREFIX"))
+    assert "secret" not in message
+
+
+def test_kafka_is_reached_in_plain_unless_told_otherwise(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert read_environment(tmp_path).kafka_security == {"security.protocol": "PLAINTEXT"}
+
+
+def test_kafka_security_becomes_librdkafkas_settings(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    password, authority = tmp_path / "password", tmp_path / "ca.pem"
+    password.write_text("from-a-file\n")
+    authority.write_text("-----BEGIN CERTIFICATE-----\n")
+    given(environ, KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SASL_USERNAME="processor")
+    given(environ, KAFKA_SASL_PASSWORD_FILE=str(password), KAFKA_SSL_CA_FILE=str(authority))
+
+    assert read_environment(tmp_path).kafka_security == {
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "processor",
+        "sasl.password": "from-a-file",
+        "ssl.ca.pem": "-----BEGIN CERTIFICATE-----",
+    }
+
+
+@pytest.mark.parametrize(
+    ("variables", "names"),
+    [
+        ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, ["KAFKA_SECURITY_PROTOCOL"]),
+        ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, ["KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"]),
+        ({"KAFKA_SASL_PASSWORD": "secret"}, ["KAFKA_SASL_PASSWORD"]),
+        ({"KAFKA_SSL_CA": "x"}, ["KAFKA_SSL_CA"]),
+        ({"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_KEY": "x"}, ["KAFKA_SSL_CERTIFICATE"]),
+        ({"KAFKA_SASL_MECHANISM": "GSSAPI"}, ["KAFKA_SASL_MECHANISM"]),
+    ],
+)
+def test_kafka_security_that_contradicts_itself_is_told(
+    environ: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], names: list[str]
+) -> None:
+    given(environ, **variables)
+
+    with pytest.raises(SystemExit) as end:
+        read_environment(tmp_path)
+
+    assert all(f"  {name}: " in str(end.value) for name in names)
+    assert "secret" not in str(end.value)
