@@ -111,13 +111,13 @@ def encode_trade(trade: Trade) -> bytes:
 
 def encode_enriched(record: Enriched, trade_bytes: bytes) -> bytes:
     """A record of ``enriched_trades``: the trade's own bytes, spliced instead of encoded again."""
-    whole, part = divmod(record.notional, SCALE * SCALE)
+    digits = f"{record.notional:017d}"
     latency = "null" if record.latency_ms is None else record.latency_ms
     late = "true" if record.late else "false"
     return (
         trade_bytes[:-1]
         + (
-            f',"base":"{record.base}","quote":"{record.quote}","notional":{whole}.{part:016d},'
+            f',"base":"{record.base}","quote":"{record.quote}","notional":{digits[:-16]}.{digits[-16:]},'
             f'"side":"{record.side}","session":"{record.session}","latency_ms":{latency},'
             f'"trade_day":"{record.trade_day}","known_at":{record.known_at},"late":{late}}}'
         ).encode()
