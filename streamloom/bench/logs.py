@@ -17,7 +17,7 @@ _TOPIC: Final = ENRICHED_TRADES.name
 _PLACE: Final = TopicPartition(_TOPIC, 0)
 _BATCHES: Final = (1, 10, 100, 2_000)
 # A transaction for each record is slow whoever does it: so many are enough to see it.
-_MOST_TRANSACTIONS: Final = 500
+_MOST_TRANSACTIONS: Final = 200
 _INSERT: Final = "INSERT INTO records (offset, key, value) VALUES (?, ?, ?)"
 
 
