@@ -80,6 +80,11 @@ class Gate:
         self.state, self.is_open = GateState.RETIRED, False
         self._release()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Frames wait for the symbol's start; they are worth as much after the connection as during it."""
+        return self.state is GateState.SHUT and bool(self.held)
+
     def _release(self) -> None:
         held, self.held = self.held, []
         for item in held:
@@ -108,7 +113,7 @@ class Starter(Protocol):
         """These gates are retired."""
 
     def closed(self, session: "StreamSession") -> None:
-        """The connection has ended; its gates were retired before."""
+        """The connection has ended, and with it the gates that are not retired yet."""
 
 
 class StreamSession:
@@ -167,7 +172,7 @@ class StreamSession:
 
     def close(self) -> None:
         self._server_time.believed(self._clock)
-        self._retire(list(self.gates.values()))
+        self._retire([gate for gate in self.gates.values() if not gate.is_waiting])
         self._starter.closed(self)
 
     def reject(self, reason: Reason, detail: str, frame: bytes, symbol: str = "") -> None:

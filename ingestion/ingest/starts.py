@@ -14,10 +14,10 @@ import structlog
 
 from ingestion.ingest.covered import Covered
 from ingestion.ingest.exchange import Exchange
-from ingestion.ingest.intake import Gate, GateState, StreamSession
+from ingestion.ingest.intake import HELD_FRAMES, Gate, GateState, StreamSession
 from ingestion.ingest.newest import NewestRow
 from ingestion.ingest.writer import LogWriter
-from ingestion.pipeline.records import Trade, Unwatch, Want
+from ingestion.pipeline.records import Kline, Trade, Unwatch, Want
 from markets.types import Interval
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class _Symbol:
     covered_from: int | None = None
     clock: int = 0
     started: asyncio.Event = field(default_factory=asyncio.Event)
-    gates: set[Gate] = field(default_factory=set)
+    gates: dict[Gate, bool] = field(default_factory=dict)  # in their order: is its connection open?
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     is_starting: bool = False
     is_fetching_history: bool = False
@@ -42,6 +42,17 @@ class _Symbol:
     def stream_time(self) -> int:
         """The newest time heard on the present connections; 0 when nothing was."""
         return max((gate.clock for gate in self.gates), default=0)
+
+    def leave(self, gate: Gate) -> bool:
+        """True when the frames of a gate whose connection has ended are to wait on, as long as they are few."""
+        waiting = sum(len(other.held) for other, is_open in self.gates.items() if not is_open)
+        if not gate.is_waiting or waiting >= HELD_FRAMES:
+            return False
+        self.gates[gate] = False
+        return True
+
+    def first_held(self) -> Trade | Kline | None:
+        return next((gate.held[0] for gate in self.gates if gate.held), None)
 
 
 class Starts:
@@ -92,7 +103,7 @@ class Starts:
             return Gate(symbol, self._writer, GateState.RETIRED)
         state = GateState.TRADES if entry.started.is_set() else GateState.SHUT
         gate = Gate(symbol, self._writer, state)
-        entry.gates.add(gate)
+        entry.gates[gate] = True
         return gate
 
     def begin(self, session: StreamSession, gate: Gate) -> None:
@@ -108,16 +119,27 @@ class Starts:
 
     def forget(self, gates: Iterable[Gate]) -> None:
         for gate in gates:
-            task = self._anchors.pop(gate, None)
-            if task is not None:
-                task.cancel()
+            self._cancel_anchor(gate)
             entry = self._symbols.get(gate.symbol)
             if entry is not None:
                 entry.clock = max(entry.clock, gate.clock)
-                entry.gates.discard(gate)
+                entry.gates.pop(gate, None)
 
     def closed(self, session: StreamSession) -> None:
         self.sessions.discard(session)
+        for gate in session.gates.values():
+            entry = self._symbols.get(gate.symbol)
+            if entry is not None and gate in entry.gates and entry.leave(gate):
+                # A server may send all it has and hang up before REST has answered.
+                self._cancel_anchor(gate)
+            else:
+                gate.retire()
+                self.forget([gate])
+
+    def _cancel_anchor(self, gate: Gate) -> None:
+        task = self._anchors.pop(gate, None)
+        if task is not None:
+            task.cancel()
 
     @property
     def held(self) -> int:
@@ -159,24 +181,28 @@ class Starts:
         log.info("A symbol is no longer watched", symbol=entry.name)
 
     async def _start(self, entry: _Symbol, session: StreamSession, gate: Gate) -> None:
-        moment = await self._first_moment(session, gate)
+        moment = await self._first_moment(entry, session, gate)
         minute = Interval.M1.open_of(moment)
         first_id = await self._exchange.first_wanted_id(entry.name, minute)
         self._writer.put(Want(entry.name, first_id, minute, "start", moment))
         entry.covered_from = minute
         entry.started.set()
-        for waiting in list(entry.gates):
+        for waiting, is_open in list(entry.gates.items()):
             waiting.let_trades_through()
+            if not is_open:
+                waiting.retire()
+                self.forget([waiting])
         log.info("A symbol has started", symbol=entry.name, from_id=first_id, covered_from=minute)
 
-    async def _first_moment(self, session: StreamSession, gate: Gate) -> int:
+    async def _first_moment(self, entry: _Symbol, session: StreamSession, gate: Gate) -> int:
         """The feed's time when the symbol's stream began: of its first frame, else of what the connection brings
         (a replay at reading speed is hours behind its server's clock), else of the exchange."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(gate.first.wait(), self._first_frame_s)
-        if not gate.held:
+        if entry.first_held() is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(gate.first.wait(), self._first_frame_s)
+        first = entry.first_held()
+        if first is None:
             return session.clock() or await self._exchange.insist_on_time()
-        first = gate.held[0]
         if type(first) is Trade and first.event_time is None:
             return first.trade_time
         return first.event_time

@@ -9,7 +9,7 @@ import pytest
 
 from ingestion.ingest.covered import Covered
 from ingestion.ingest.exchange import Exchange, ServerTime
-from ingestion.ingest.intake import GateState, StreamSession
+from ingestion.ingest.intake import HELD_FRAMES, GateState, StreamSession
 from ingestion.ingest.newest import NewestRow
 from ingestion.ingest.starts import Starts
 from ingestion.ingest.writer import LogWriter
@@ -34,7 +34,7 @@ class Scene:
     def __init__(self, executor: ThreadPoolExecutor, group: asyncio.TaskGroup) -> None:
         self.rest = FakeRest([make_trade(7, NOW - 1)], time_ms=NOW)
         exchange = Exchange(self.rest, executor, rng=random.Random(1))
-        bound = ServerTime(exchange)
+        self.bound = bound = ServerTime(exchange)
         self.writer = NotingWriter(ListLog(), executor, rng=random.Random(1))
         newest = NewestRow(exchange, bound, self.writer, quiet_s=0.01)
         covered = {"BTCUSDT": Covered(NOW, NOW)}
@@ -50,6 +50,9 @@ class Scene:
         self.connection.asked.add(symbol)
         self.connection.acked.add(symbol)
         self.session.acknowledged([symbol])
+
+    def of(self, symbol: str) -> list[RawRecord]:
+        return [item for item in self.writer.items if item.symbol == symbol]
 
     def receive(self, symbol: str, trade_id: int) -> None:
         self.session.gates[symbol].receive(make_trade(trade_id, NOW, symbol, "binance"))
@@ -101,15 +104,34 @@ async def test_a_start_that_is_no_longer_wanted_leaves_no_trace(scene):
     assert [item for item in scene.writer.items if item.symbol == "ETHUSDT"] == []
 
 
-async def test_a_cut_connection_drops_what_waited_and_the_start_goes_on_for_the_next_one(scene):
+async def test_what_a_connection_brought_before_it_ended_waits_for_the_start_and_comes_in_order(scene):
     scene.rest.is_away = True
     scene.starts.watch({"BTCUSDT": None, "ETHUSDT": None})
     scene.carry("ETHUSDT")
-    scene.receive("ETHUSDT", 3)
-
+    scene.receive("ETHUSDT", 8)
     scene.session.close()
-    assert scene.starts.held == 0
+    fresh = StreamSession(scene.connection, scene.starts, scene.writer, scene.bound, "binance")
+    fresh.subscribing(["ETHUSDT"])
+    fresh.gates["ETHUSDT"].receive(make_trade(9, NOW, "ETHUSDT", "binance"))
 
     scene.rest.is_away = False
-    await until(lambda: scene.starts.waiting == [])
+    await until(lambda: len(scene.of("ETHUSDT")) == 3, "the want and both trades")
+    fresh.close()
+
+    want, *trades = scene.of("ETHUSDT")
+    assert type(want) is Want
+    assert [trade.trade_id for trade in trades] == [8, 9]
     assert scene.starts.gate_for("ETHUSDT").state is GateState.TRADES
+
+
+async def test_frames_of_ended_connections_wait_only_as_long_as_they_are_few(scene):
+    scene.rest.is_away = True
+    scene.starts.watch({"ETHUSDT": None})
+    for _ in range(4):
+        session = StreamSession(scene.connection, scene.starts, scene.writer, scene.bound, "binance")
+        session.subscribing(["ETHUSDT"])
+        for number in range(HELD_FRAMES // 2):
+            session.gates["ETHUSDT"].receive(make_trade(number, NOW, "ETHUSDT", "binance"))
+        session.close()
+
+    assert scene.starts.held == HELD_FRAMES
