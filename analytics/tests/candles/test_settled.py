@@ -17,6 +17,7 @@ IDS = st.integers(1, 30)
 STEP = st.one_of(
     *[st.builds(lambda skip: ("next", skip), st.sampled_from([0, 0, 0, 1, 2, 7]))] * 4,
     *[st.builds(lambda trade_id: ("trade", trade_id), IDS)] * 3,
+    *[st.builds(lambda place: ("fill", place), st.integers(0, 2))] * 2,
     st.builds(lambda ms: ("clock", ms), st.sampled_from([1_000, 4_000, 64_000, 300_000])),
     st.builds(lambda back: ("kline", back), st.integers(0, 4)),
     st.builds(lambda first, count: ("hole", first, first + count), IDS, st.integers(0, 9)),
@@ -29,6 +30,10 @@ STEPS = st.lists(st.tuples(STEP, st.booleans(), st.booleans()), max_size=40)
 def time_of(trade_id: int) -> int:
     """Six trades in a hundred seconds, then five minutes of silence."""
     return START + trade_id * 17_000 + trade_id // 6 * 300_000
+
+
+# What the exchange has.
+WHOLE = fold([make_trade(trade_id, time_of(trade_id) - START) for trade_id in range(1, 200)], Interval.M1)
 
 
 class World:
@@ -49,6 +54,9 @@ class World:
         match step:
             case ("next", skip):
                 step = ("trade", max(self.newest, 11) + 1 + skip)
+            case ("fill", place):
+                gaps = [gap for segment in self.state.holdings.segments for gap in segment.gaps]
+                step = ("trade", gaps[-1 - place % len(gaps)].to_id if gaps else 1)
             case ("clock", ms):
                 return self._kline(now, now + ms, closed=False)
             case ("kline", back):
@@ -67,11 +75,7 @@ class World:
     def _kline(self, time_ms, event_time, closed) -> Kline:
         """The exchange's own minute: it has every trade."""
         minute = Interval.M1.open_of(time_ms)
-        theirs = fold(
-            [trade for trade in map(lambda i: make_trade(i, time_of(i) - START), range(1, 200))
-             if minute <= trade.trade_time < minute + MINUTE_MS],
-            Interval.M1,
-        )  # fmt: skip
+        theirs = [candle for candle in WHOLE if candle.open_time == minute]
         candle = theirs[0] if theirs else empty_candle("BTCUSDT", Interval.M1, minute, 1)
         return kline_of(candle, event_time, closed=closed)
 
@@ -159,12 +163,16 @@ def test_a_certified_minute_is_whole_and_a_disputed_one_never_only_late(steps):
     world.commit()
     world.rebuild()
 
-    whole = {candle.open_time: candle for candle in fold(
-        [make_trade(i, time_of(i) - START) for i in range(1, 200)], Interval.M1)}  # fmt: skip
+    whole = {candle.open_time: candle for candle in WHOLE}
     for record in world.versions:
         if record.state == "certified":
             theirs = whole.get(record.candle.open_time)
             assert record.candle.revision == (theirs.revision if theirs else 0)
-        # The exchange has all that we ever hold: we can only lack ids, and of those a gap tells, or a hole.
+        # The exchange has all that we hold: ids that we lack are in a gap, which is no dispute, or in a hole.
         if record.state == "disputed":
-            assert world.coverage.holes or world.coverage.repaired
+            theirs = whole[record.candle.open_time]
+            assert any(
+                event.from_id <= theirs.last_trade_id and event.to_id >= theirs.first_trade_id
+                for event in world.events
+                if event.kind == "hole"
+            )
