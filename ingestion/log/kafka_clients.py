@@ -80,6 +80,45 @@ def insist(call: Callable[[], T], until: float) -> T:
                 raise
 
 
+# What a cluster says while leaders move, brokers start, or a topic has just been made. ``retriable()`` speaks of
+# transactional calls only.
+_PASSING: Final = frozenset(
+    (
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError._TRANSPORT,  # noqa: SLF001 the library's public constants
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    )
+)
+_PAUSE_S: Final = 0.05
+
+
+def is_passing(error: KafkaError) -> bool:
+    """Whether the same question may well be answered a moment later."""
+    return not error.fatal() and (error.retriable() or error.code() in _PASSING)
+
+
+def ask(call: Callable[[], T], until: float) -> T:
+    """Ask again while the error is a passing one, and until ``until`` (monotonic)."""
+    while True:
+        try:
+            return call()
+        except KafkaException as error:
+            found = kafka_error(error)
+            if found is None or not is_passing(found) or time.monotonic() >= until:
+                raise
+            time.sleep(_PAUSE_S)
+
+
 def some(consumer: Consumer, most: int, wait_s: float) -> list[Message]:
     """What is there, at once; else what comes first. (``consume`` alone waits until it has all of ``most``.)"""
     found = consumer.consume(most, 0)

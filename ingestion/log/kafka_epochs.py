@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+from confluent_kafka import TopicPartition
 
 from ingestion.log.kafka_clients import ANSWER_S, Clients, explained, headers_of, insist
 from ingestion.log.kafka_ranges import read_to_end
@@ -35,7 +35,7 @@ _encode = msgspec.json.Encoder().encode
 def read(clients: Clients) -> dict[str, Life]:
     """The newest known life of each topic. Raises LogError."""
     config = clients.config
-    place = TopicPartition(config.name(LOG_EPOCHS.name), 0, OFFSET_BEGINNING)
+    place = TopicPartition(config.name(LOG_EPOCHS.name), 0)
     lives: dict[str, Life] = {}
     with explained(f"read {place.topic}"):
         for message in read_to_end(clients, [place], time.monotonic() + ANSWER_S):
@@ -52,6 +52,8 @@ def settle(clients: Clients, topic_ids: Mapping[str, str], now_ms: int) -> dict[
     Returns when every process can read it. Raises LogError.
     """
     config = clients.config
+    if not _new_lives(read(clients), topic_ids, now_ms):
+        return {}
     with explained("write epochs"):
         settings = {**config.transactional(_WRITER), "transactional.id": config.name(_WRITER)}
         producer = clients.producer(settings)

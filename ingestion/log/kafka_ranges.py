@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from ingestion.log.kafka_clients import ANSWER_S, Clients, explained, insist, some, stored
+from ingestion.log.kafka_clients import ANSWER_S, Clients, ask, explained, is_passing, some, stored
 from ingestion.log.port import LogError, RangeGone, Stored
 
 _GROUP: Final = "streamloom-reads"  # named in requests, never joined
@@ -32,7 +32,7 @@ class Ranges:
         place = TopicPartition(physical, partition)
         with explained(f"ends of {physical}[{partition}]"):
             until = time.monotonic() + ANSWER_S
-            found = insist(lambda: self._asker().get_watermark_offsets(place, timeout=ANSWER_S, cached=False), until)
+            found = ask(lambda: self._asker().get_watermark_offsets(place, timeout=ANSWER_S, cached=False), until)
         if found is None:
             raise LogError(f"Kafka: ends of {physical}[{partition}]: no answer in {ANSWER_S:.0f} s. Is it running?")
         return found
@@ -70,7 +70,7 @@ class Ranges:
                 elif error is None or _is_end(error):
                     if message.offset() >= end:
                         return records
-                elif not error.retriable():
+                elif not is_passing(error):
                     raise KafkaException(error)
         raise LogError(f"Kafka: {topic}: a range up to {end} could not be read in {_RANGE_S:.0f} s")
 
@@ -108,36 +108,45 @@ class Ranges:
 def read_to_end(
     clients: Clients, places: Sequence[TopicPartition], until: float, ends: Sequence[int] | None = None
 ) -> Iterator[Message]:
-    """The committed messages of each place (its offset is the start) up to ``ends``, or to its end as it is now.
+    """The committed messages of each place, from the oldest kept up to ``ends``, or to its end as it is now.
 
     "Up to" goes by position, not by the last message seen: the last offsets may be markers that no reader gets.
     Raises KafkaException, and LogError when ``until`` (monotonic) has passed.
     """
-    left = dict(zip(_keys(places), ends or [0] * len(places), strict=True))
     reader = clients.consumer(_settings(clients))
     try:
-        reader.assign([_from_start(place) for place in places])
+        # By number: with OFFSET_BEGINNING a new client waits half a second before it asks where that is.
+        bounds = [_bounds(reader, place) for place in places]
+        wanted = ends or [stable for _, stable in bounds]
+        left = dict(zip(_keys(places), wanted, strict=True))
+        pairs = zip(places, bounds, strict=True)
+        reader.assign([TopicPartition(place.topic, place.partition, low) for place, (low, _) in pairs])
         while left:
             if time.monotonic() > until:
                 raise LogError(f"Kafka: the end of {sorted(left)} was not reached in time: does a transaction hang?")
             for message in some(reader, _CHUNK, _WAIT_S):
-                error = message.error()
-                key = message.topic(), message.partition()
-                if error is None:
-                    yield message
-                    if message.offset() + 1 == left.get(key):
-                        del left[key]
-                elif not _is_end(error):
-                    if not error.retriable():
-                        raise KafkaException(error)
-                elif message.offset() >= left.get(key, -1):
-                    left.pop(key, None)
+                yield from _passed(message, left)
     finally:
         reader.close()
 
 
-def _from_start(place: TopicPartition) -> TopicPartition:
-    return TopicPartition(place.topic, place.partition, place.offset if place.offset >= 0 else OFFSET_BEGINNING)
+def _passed(message: Message, left: dict[tuple[str, int], int]) -> list[Message]:
+    """The message, unless it is news of an end; takes the partition out of ``left`` when its end is reached."""
+    error = message.error()
+    if error is not None and not _is_end(error):
+        if is_passing(error):
+            return []
+        raise KafkaException(error)
+    key = message.topic(), message.partition()
+    position = message.offset() + (error is None)
+    if position >= left.get(key, position + 1):
+        del left[key]
+    return [message] if error is None else []
+
+
+def _bounds(reader: Consumer, place: TopicPartition) -> tuple[int, int]:
+    until = time.monotonic() + ANSWER_S
+    return ask(lambda: reader.get_watermark_offsets(place, timeout=ANSWER_S), until)
 
 
 def _keys(places: Iterable[TopicPartition]) -> list[tuple[str, int]]:
@@ -145,7 +154,7 @@ def _keys(places: Iterable[TopicPartition]) -> list[tuple[str, int]]:
 
 
 def _settings(clients: Clients) -> dict[str, object]:
-    return {**clients.config.consumer(_GROUP), "enable.partition.eof": True}
+    return {**clients.config.consumer(_GROUP), "enable.partition.eof": True, "fetch.wait.max.ms": 10}
 
 
 def _is_end(error: KafkaError) -> bool:

@@ -9,7 +9,7 @@ import structlog
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from ingestion.log import port
-from ingestion.log.kafka_clients import Clients, explained, some, stored
+from ingestion.log.kafka_clients import Clients, explained, is_passing, some, stored
 from ingestion.log.kafka_restore import META_KEY, Input, encode_meta, restore
 from ingestion.log.kafka_transaction import Message as Outgoing
 from ingestion.log.kafka_transaction import Transactions
@@ -112,7 +112,7 @@ class KafkaReader:
             error = message.error()
             if error is None:
                 records.append(stored(message, self._inputs[message.topic()]))
-            elif error.retriable():
+            elif is_passing(error):
                 _log.warning("kafka_read_error", group=self.group, error=error.str(), hint="it is tried again")
             else:
                 # Not reset in silence: a start decides anew from what is committed, and tells what is gone.

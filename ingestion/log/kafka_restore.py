@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ingestion.log import port
-from ingestion.log.kafka_clients import Clients, insist
+from ingestion.log.kafka_clients import Clients, ask
 from ingestion.log.kafka_ranges import read_to_end
 from ingestion.log.port import LogError
 
@@ -74,7 +74,7 @@ def restore(
     progress()
     if changelog is None:
         return {item.place: Restored(max(committed[item.place], 0), {}) for item in inputs}
-    places = [TopicPartition(changelog, item.place.partition, OFFSET_BEGINNING) for item in inputs]
+    places = [TopicPartition(changelog, item.place.partition) for item in inputs]
     marks = _high_watermarks(clients, places)
     states: dict[int, dict[str, bytes]] = {item.place.partition: {} for item in inputs}
     for count, message in enumerate(read_to_end(clients, places, until, marks)):
@@ -91,7 +91,7 @@ def restore(
 def _committed(consumer: Consumer, inputs: Sequence[Input], until: float) -> Mapping[port.TopicPartition, int]:
     """Waits while a transaction with offsets is undecided."""
     asked = [TopicPartition(item.physical, item.place.partition) for item in inputs]
-    answers = insist(lambda: consumer.committed(asked, timeout=_QUESTION_S), until)
+    answers = ask(lambda: consumer.committed(asked, timeout=_QUESTION_S), until)
     for answer in answers:
         if answer.error:
             raise KafkaException(answer.error)
@@ -104,7 +104,7 @@ def _high_watermarks(clients: Clients, places: Sequence[TopicPartition]) -> list
     try:
         until = time.monotonic() + _QUESTION_S
         return [
-            insist(lambda place=place: asker.get_watermark_offsets(place, timeout=_QUESTION_S), until)[1]  # type: ignore[misc]
+            ask(lambda place=place: asker.get_watermark_offsets(place, timeout=_QUESTION_S), until)[1]  # type: ignore[misc]
             for place in places
         ]
     finally:

@@ -9,7 +9,7 @@ import structlog
 from confluent_kafka import Message, TopicPartition
 
 from ingestion.log import port
-from ingestion.log.kafka_clients import Clients, explained, some, stored
+from ingestion.log.kafka_clients import Clients, explained, is_passing, some, stored
 from ingestion.log.port import LogClosed, LogError, Stored
 
 _log = structlog.get_logger(__name__)
@@ -54,7 +54,7 @@ class KafkaTail:
                 # A start behind the end is reset to the oldest record: what lies before it was not asked for.
                 if message.offset() >= self._starts[message.topic(), message.partition()]:
                     records.append(stored(message, self._names[message.topic()]))
-            elif error.retriable():
+            elif is_passing(error):
                 _log.warning("kafka_tail_error", error=error.str(), hint="it is tried again")
             else:
                 raise LogError(f"Kafka: tail of {message.topic()}: {error.name()}, {error.str()}")

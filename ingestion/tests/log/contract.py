@@ -1,24 +1,21 @@
 """What every adapter of the log port promises. Subclass ``LogContract`` and say how to open one.
 
-Nothing here knows how an adapter works inside. Retention and kills are in ``durability``.
+Nothing here knows how an adapter works inside. Retention and kills are in ``durability``; waiting for a slow
+reader, which only the log of one process does, is in ``pressure``.
 """
-
-import threading
 
 import pytest
 
-from ingestion.log.port import GroupBusy, Log, LogClosed, LogError, Reader, Record, Stored, TopicPartition
+from ingestion.log.port import GroupBusy, LogClosed, LogError, Record, Stored, TopicPartition
 from ingestion.log.topics import GROUP_PROCESS
 from ingestion.tests.log.durability import DurabilityContract
 from ingestion.tests.log.material import (
     KNOWN_PARTITIONS,
     LIVE,
-    NOT_YET_S,
     OUT,
     RAW,
     RAW_0,
     SOON_S,
-    drain,
     everything,
     in_thread,
     numbers,
@@ -146,7 +143,7 @@ class LogContract(DurabilityContract):
         log = self.open()
 
         assert log.position(GROUP_PROCESS, RAW, 0) == 12
-        assert drain(log.reader(GROUP_PROCESS, [RAW]).poll) == list(range(12, 30))
+        assert self.drain(log.reader(GROUP_PROCESS, [RAW]).poll) == list(range(12, 30))
         log.close()
 
     def test_a_reader_does_not_get_again_what_it_polled_but_has_not_committed(self, log):
@@ -167,7 +164,7 @@ class LogContract(DurabilityContract):
         batch = reader.poll(99, SOON_S)
 
         assert batch.assigned == {RAW_0: {"k": b"committed"}}
-        assert numbers(batch.records) + drain(reader.poll) == list(range(4, 10))
+        assert numbers(batch.records) + self.drain(reader.poll) == list(range(4, 10))
 
     def test_a_second_reader_of_a_group_is_refused_until_the_first_closes(self, log):
         first = log.reader(GROUP_PROCESS, [RAW])
@@ -207,7 +204,7 @@ class LogContract(DurabilityContract):
         log.append(RAW, records(range(5)))
         one, two = log.reader("one", [RAW]), log.reader("two", [RAW])
 
-        assert drain(one.poll) == drain(two.poll) == list(range(5))
+        assert self.drain(one.poll) == self.drain(two.poll) == list(range(5))
 
     # --- waking up --------------------------------------------------------------------------------
 
@@ -274,7 +271,7 @@ class LogContract(DurabilityContract):
         log.append(OUT, records(range(10)))
         tail = log.tail({TopicPartition(OUT, 0): 6})
 
-        assert drain(tail.poll) == [6, 7, 8, 9]
+        assert self.drain(tail.poll) == [6, 7, 8, 9]
         log.append(OUT, [record(10)])
         assert numbers(tail.poll(5, SOON_S)) == [10]
 
@@ -284,49 +281,3 @@ class LogContract(DurabilityContract):
         log.append(OUT, records(range(4)))
 
         assert numbers(tail.poll(5, SOON_S)) == [2, 3]
-
-    # --- back-pressure ----------------------------------------------------------------------------
-
-    def _lagging(self) -> tuple[Log, Reader, threading.Thread, list[object]]:
-        log = self.open(max_backlog=10)
-        reader = log.reader(GROUP_PROCESS, [RAW])
-        reader.poll(1, 0)
-        log.append(RAW, records(range(11)))
-        thread, results = in_thread(lambda: log.append(RAW, [record(11)]))
-        thread.join(NOT_YET_S)
-        assert thread.is_alive(), "the append did not wait"
-        return log, reader, thread, results
-
-    def test_an_append_waits_while_the_processor_is_far_behind_and_goes_on_when_it_commits(self):
-        log, reader, thread, results = self._lagging()
-        reader.poll(5, SOON_S)
-
-        log.commit(reader, [], {}, {RAW_0: 1})
-        thread.join(SOON_S)
-
-        assert results == [None]
-        assert everything(log, RAW) == list(range(12))
-        log.close()
-
-    def test_commits_and_other_topics_never_wait(self):
-        log, reader, thread, _ = self._lagging()
-
-        log.append(OUT, [record(1)])
-        log.commit(reader, [(RAW, record(99))], {}, {})
-
-        assert everything(log, OUT) == [1]
-        assert everything(log, RAW) == [*range(11), 99]
-        assert thread.is_alive()
-        log.close()
-        thread.join(SOON_S)
-
-    def test_closing_the_log_ends_a_waiting_append_with_an_error_and_nothing_written(self):
-        log, _, thread, results = self._lagging()
-
-        log.close()
-        thread.join(SOON_S)
-
-        assert isinstance(results[0], LogClosed)
-        log = self.open()
-        assert everything(log, RAW) == list(range(11))
-        log.close()

@@ -32,11 +32,11 @@ def everything(log: Log, topic: str, partition: int = 0) -> list[int]:
     return numbers(log.read_range(topic, partition, start, end))
 
 
-def drain(poll: Callable[[int, float], Batch | Sequence[Stored]]) -> list[int]:
-    """All that a reader or tail gives until it has nothing more."""
+def drain(poll: Callable[[int, float], Batch | Sequence[Stored]], quiet_s: float = 0.0) -> list[int]:
+    """All that a reader or tail gives until it has had nothing more for ``quiet_s``."""
     found: list[int] = []
     while True:
-        answer = poll(7, 0)
+        answer = poll(7, quiet_s)
         items = answer.records if isinstance(answer, Batch) else answer
         if not items and not (isinstance(answer, Batch) and answer.assigned):
             return found

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from ingestion.log.port import LogError, Record, TopicPartition
 from ingestion.log.sqlite import SqliteLog
-from ingestion.log.topics import GROUP_SINK
+from ingestion.log.topics import GROUP_PROCESS, GROUP_SINK
 from ingestion.tests.log.contract import LogContract
 from ingestion.tests.log.kills import Child
-from ingestion.tests.log.material import OUT, everything, numbers, record, records
+from ingestion.tests.log.material import DAY_MS, OUT, RAW, RAW_0, SOON_S, everything, numbers, record, records
+from ingestion.tests.log.pressure import BackPressureContract
 
 OUT_0 = TopicPartition(OUT, 0)
 
@@ -24,7 +25,7 @@ class Clock:
         return self.now_ms
 
 
-class TestSqliteLog(LogContract):
+class TestSqliteLog(LogContract, BackPressureContract):
     # A first commit: state, BEGIN, batch, bounds, state, position, COMMIT; then the middle of a second one.
     kill_points = (1, 2, 3, 4, 5, 6, 7, 8, 10)
 
@@ -43,6 +44,22 @@ class TestSqliteLog(LogContract):
     def child(self, task, kill_at=None):
         place = str(self.path) if kill_at is None else f"{self.path}@{kill_at}"
         return Child("ingestion.tests.log.sqlite_opener:open_to_be_killed", place, task)
+
+    def test_retention_never_takes_what_a_group_has_still_to_read(self, log):
+        for start in range(0, 30, 10):
+            log.append(RAW, records(range(start, start + 10)))
+            log.append(OUT, records(range(start, start + 10)))
+        reader = log.reader(GROUP_PROCESS, [RAW])
+        reader.poll(30, SOON_S)
+        log.commit(reader, [], {}, {RAW_0: 15})
+        log.report(GROUP_SINK, {TopicPartition(OUT, 0): 20})
+        assert log.position(GROUP_SINK, OUT, 0) == 20
+
+        self.let_retention_work(log, 8 * DAY_MS)
+
+        assert everything(log, RAW)[-15:] == list(range(15, 30))
+        assert everything(log, OUT)[-10:] == list(range(20, 30))
+        assert log.start_offset(OUT, 0) > 0
 
 
 @pytest.fixture
