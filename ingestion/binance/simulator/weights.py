@@ -41,7 +41,7 @@ class Weights:
     def spend(self, address: str, weight: int) -> int:
         """Take the weight; what is used of this minute. Raises ApiError 429 or 418."""
         with self._lock:
-            self._refuse_if_forced()
+            self._refuse_if_forced(address)
             return self._charge(address, weight)
 
     def _charge(self, address: str, weight: int) -> int:
@@ -64,7 +64,7 @@ class Weights:
             raise _banned(account.banned_until, now)
         raise _too_much(self.limit, math.ceil(_MINUTE_S - now % _MINUTE_S), account.used)
 
-    def _refuse_if_forced(self) -> None:
+    def _refuse_if_forced(self, address: str) -> None:
         if self._forced is None:
             return
         status, until, retry_after_s = self._forced
@@ -73,7 +73,8 @@ class Weights:
         elif status == 418:
             raise _banned(until, until - retry_after_s)
         else:
-            raise _too_much(self.limit, retry_after_s, self.limit)
+            # What was really used: a client that is told of a spent minute rests for all of it, not for what was asked.
+            raise _too_much(self.limit, retry_after_s, self._accounts.setdefault(address, _Account()).used)
 
 
 def _too_much(limit: int, retry_after_s: int, used: int) -> ApiError:
