@@ -12,7 +12,7 @@ ARGS ?=
 # Inside a function's arguments a comma must be spelled so.
 COMMA := ,
 
-.PHONY: help setup demo test lint types unit browser fmt lock simulate services services-env services-down clean
+.PHONY: help setup demo test lint types unit browser faults fmt lock simulate services services-env services-down clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,7 +44,10 @@ types: setup ## strict types of the pure core
 	$(VENV)/bin/mypy
 
 unit: setup ## the tests without a browser
-	$(PY) -m pytest -m "not browser" $(ARGS)
+	$(PY) -m pytest -m "not browser and not faults" $(ARGS)
+
+faults: setup ## kills, cuts and freezes at random moments, for minutes; FAULT_SEED=... replays a failure
+	$(PY) -m pytest -m faults $(ARGS)
 
 browser: setup ## the tests in a real browser (Chromium); a process of its own, because Playwright keeps the event loop
 	$(PY) -m pytest -m browser $(ARGS)

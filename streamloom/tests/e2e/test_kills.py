@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SEED = 21
 # BTCUSDT trades twice a second of its time, DOTUSDT less than once a minute: both can lose their last trade.
 SYMBOLS = ("BTCUSDT", "DOTUSDT")
-ARGUMENTS = ("--symbols", ",".join(SYMBOLS), "--history", "3h")
+ARGUMENTS = ("--symbols", ",".join(SYMBOLS), "--history", "90m")
 MARKET = ("--seed", SEED, "--start", "2026-03-02T10:00:30Z", "--speed", 30)
 
 
@@ -31,7 +31,7 @@ def exchange() -> Iterator[RunningExchange]:
 
 def at_start(demo: RunningDemo, chance: random.Random) -> None:
     """Settings, migrations of both databases, the first roles."""
-    demo.wait(chance.uniform(0.2, 3.5))
+    demo.wait(chance.uniform(0.2, 6.0))
 
 
 def in_history(demo: RunningDemo, chance: random.Random) -> None:
