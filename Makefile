@@ -12,7 +12,7 @@ ARGS ?=
 # Inside a function's arguments a comma must be spelled so.
 COMMA := ,
 
-.PHONY: help setup demo test lint types unit browser faults fmt lock simulate services services-env services-down clean
+.PHONY: help setup demo test lint types unit browser faults fmt lock simulate run services services-env services-down clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ lock: ## write the hashed requirements/*.txt anew (needs uv)
 
 simulate: setup ## run the simulated exchange alone, e.g. make simulate ARGS="--help"
 	@exec $(PY) manage.py simulate_exchange $(ARGS)
+
+run: setup ## run every role as its own process on real servers (STREAMLOOM_MODE=services), e.g. ARGS="--processors 2"
+	@exec $(PY) manage.py run $(ARGS)
 
 services: setup ## start Kafka, Postgres, Redis and the ClickHouse engine as processes of this machine; say what is missing
 	@$(PY) -m streamloom.services up $(ARGS)

@@ -1,11 +1,28 @@
-"""The Celery app. Tasks are wake-ups: everything they must remember is in the database."""
+"""The Celery app. Tasks are wake-ups: everything they must remember is in the database.
+
+The worker forks. Nothing that a fork breaks (clients of Kafka and ClickHouse, the engine, threads) may be made when
+modules are imported: each child makes its own when a task first asks.
+"""
 
 import os
+from typing import Any, Final
 
 from celery import Celery
+from celery.signals import worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "streamloom.settings")
+
+# A connection to Postgres costs several milliseconds of its CPU, and tasks are short and many.
+_KEEP_CONNECTION_S: Final = 60
 
 app = Celery("streamloom")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["analytics.sink", "analytics.candles"])
+
+
+@worker_process_init.connect
+def keep_connection(**_: Any) -> None:
+    """In a child of the worker the database connection outlives a task; it is checked before it is used again."""
+    from django.db import connection
+
+    connection.settings_dict["CONN_MAX_AGE"] = _KEEP_CONNECTION_S

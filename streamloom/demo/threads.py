@@ -12,13 +12,12 @@ from django.db import connections
 
 from ingestion import metrics
 from ingestion.roles.heartbeat import HeartbeatThread
+from streamloom.web import APPLICATION, server_options
 from streamloom.wiring import RolePlan
 
 logger = structlog.get_logger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
-# Clients say little; a frame beyond this is refused before it is held in memory.
-_LARGEST_MESSAGE = 65_536
 
 
 class RoleThread(threading.Thread):
@@ -71,18 +70,7 @@ class WebThread(threading.Thread):
         super().__init__(name="web", daemon=True)
         self._listener = listener
         self._on_failure = on_failure
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                "streamloom.asgi:application",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                ws="websockets-sansio",
-                ws_max_size=_LARGEST_MESSAGE,
-                ws_per_message_deflate=False,
-                timeout_graceful_shutdown=3,
-            )
-        )
+        self._server = uvicorn.Server(uvicorn.Config(APPLICATION, **server_options()))
 
     def stop(self) -> None:
         """Close every socket with 1012 and stop serving."""
