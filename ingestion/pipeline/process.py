@@ -245,7 +245,7 @@ def _without_passing_gaps(events: list[CoverageEvent]) -> list[CoverageEvent]:
         elif event.kind != CoverageKind.TAIL_BEHIND:
             # What a hole leaves of a gap is told again right after it: that is no gap that began here.
             opened.clear()
-            is_retold = True
+            is_retold = event.kind == CoverageKind.HOLE
     return [event for place, event in enumerate(events) if place not in passing]
 
 

@@ -11,11 +11,8 @@ from ingestion.pipeline.coverage import fold_events
 from ingestion.pipeline.parse import parse_stream
 from ingestion.pipeline.process import (
     STATE_VERSION,
-    Outputs,
-    SymbolProcessor,
     SymbolState,
     UnreadableState,
-    condense,
     dump_state,
     load_state,
 )
@@ -31,41 +28,8 @@ from ingestion.tests.pipeline.factories import (
     recorded_fills,
     recorded_hours,
 )
-from markets.types import DAY_MS, MINUTE_MS, SCALE, Asset, Interval
-
-ASSET = Asset("BTC", "USDT")
-WANT = Want("BTCUSDT", 1, START, "start", START)
-
-
-class Run:
-    """A processor and everything that came out of it so far."""
-
-    def __init__(self, *records, symbol="BTCUSDT"):
-        self.out = Outputs()
-        self.processor = SymbolProcessor(SymbolState.new(symbol), ASSET, self.out)
-        self.take(*records)
-
-    def take(self, *records):
-        for index, record in enumerate(records):
-            self.processor.apply(index, record, b"bytes", "raw_trades/0/7")
-        return self
-
-    def commit(self):
-        """What came out so far is published: collect anew."""
-        self.out = Outputs()
-        self.processor = SymbolProcessor(self.processor.state, ASSET, self.out)
-        return self
-
-    def restart(self):
-        """Go on from the stored state, as after a crash."""
-        state = load_state(dump_state(self.processor.state))
-        self.processor = SymbolProcessor(state, ASSET, self.out)
-
-    def states(self):
-        return [
-            (record.candle.open_time - START, record.state, record.reason, record.candle.revision)
-            for record in self.out.candles
-        ]
+from ingestion.tests.pipeline.run import WANT, Run
+from markets.types import DAY_MS, MINUTE_MS, SCALE, Interval
 
 
 def empty_kline(minute, event_ms, **fields):
@@ -395,30 +359,3 @@ def test_recorded_frames_close_as_the_exchanges_own_klines_do():
                     assert compare(fold(seen, Interval.M1)[0], kline) == {}
                     compared += 1
     assert compared == 51
-
-
-def test_a_gap_that_passed_within_a_batch_is_told_when_it_left_an_empty_minute_unknown():
-    run = Run(WANT, make_trade(1, 10), make_trade(3, 150_000), make_trade(4, 154_000), make_trade(2, 20))
-
-    told = [event for event in condense(run.out.coverage) if event.kind.startswith("gap")]
-
-    assert [minute for minute, *_ in run.states()] == [0]
-    assert [(event.kind, event.from_time, event.to_time) for event in told] == [
-        ("gap_opened", START + 10, START + 150_000),
-        ("gap_closed", START + 10, START + 150_000),
-    ]
-
-
-def test_what_a_hole_left_of_a_gap_and_was_filled_at_once_is_no_gap_any_more():
-    before = Run(WANT, make_trade(1, 10), make_trade(9, 20))
-    told = condense(before.out.coverage)
-
-    before.commit().take(Hole("BTCUSDT", 2, 5, "not_served", START), *(make_trade(i, 10 + i) for i in (6, 7, 8)))
-
-    assert fold_events([*told, *condense(before.out.coverage)]).gaps == ()
-
-
-def test_a_gap_of_disorder_is_not_told():
-    run = Run(WANT, make_trade(1, 10), make_trade(3, 20), make_trade(2, 15))
-
-    assert [event.kind for event in condense(run.out.coverage)] == ["segment_opened"]
