@@ -8,6 +8,7 @@ PROCESS_RECORDS = Counter(
 PROCESS_COMMIT_SECONDS = Histogram(
     "streamloom_process_commit_seconds", "How long a commit of outputs, state and positions took."
 )
+PROCESS_ABORTS = Counter("streamloom_process_aborts_total", "Commits that were aborted and started over.")
 PROCESS_WAITS = Counter(
     "streamloom_process_waits_total", "Turns in which the processor waited for the sink to catch up."
 )

@@ -1,5 +1,6 @@
 """The catalogue as Kafka's topics: made with their settings, compared with what is there."""
 
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from ingestion.log.port import LogError
 from ingestion.log.topics import CATALOGUE, INTERNAL, LOG_EPOCHS, Topic
 
 _MINUTE_MS: Final = 60_000
+_LOOK_S: Final = 0.05
 _COMPACTED: Final = {
     "cleanup.policy": "compact",
     # Only closed segments are compacted; a restore reads whatever is not.
@@ -85,7 +87,17 @@ def create(admin: AdminClient, config: KafkaConfig, wanted: Iterable[TopicSpec],
     for name, answer in admin.create_topics(new, operation_timeout=ANSWER_S, request_timeout=ANSWER_S).items():
         if _settled(answer, KafkaError.TOPIC_ALREADY_EXISTS, f"create topic {name}"):
             made.append(name.removeprefix(config.prefix))
+    _wait_for(admin, config, made)
     return made
+
+
+def _wait_for(admin: AdminClient, config: KafkaConfig, made: list[str]) -> None:
+    """Brokers hear of new topics one after the other."""
+    until = time.monotonic() + ANSWER_S
+    while made and len(look(admin, config, made)) < len(made):
+        if time.monotonic() > until:
+            raise LogError(f"Kafka: of {made} some cannot be seen yet; run create_topics again")
+        time.sleep(_LOOK_S)
 
 
 def _settled(answer: "Future[Any]", harmless: int, what: str) -> Any:

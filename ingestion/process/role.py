@@ -9,7 +9,7 @@ from functools import partial
 import structlog
 
 from ingestion.log import codec
-from ingestion.log.port import Log, Reader, Record, Stored, TopicPartition
+from ingestion.log.port import Aborted, Log, Reader, Record, Stored, TopicPartition
 from ingestion.log.topics import (
     CANDLES_1M,
     CANDLES_LIVE,
@@ -21,7 +21,7 @@ from ingestion.log.topics import (
     PRICES,
     RAW_TRADES,
 )
-from ingestion.metrics import PROCESS_COMMIT_SECONDS, PROCESS_RECORDS, PROCESS_WAITS
+from ingestion.metrics import PROCESS_ABORTS, PROCESS_COMMIT_SECONDS, PROCESS_RECORDS, PROCESS_WAITS
 from ingestion.pipeline.process import (
     Outputs,
     SymbolProcessor,
@@ -107,6 +107,8 @@ class ProcessTrades(Role):
         timeout_s = POLL_S
         while pending.records < COMMIT_MOST:
             batch = self._reader.poll(SLICE, timeout_s)
+            if batch.assigned or batch.revoked:
+                pending = Pending()  # what was gathered is void: it comes again, here or to somebody else
             self._take_partitions(batch.assigned, batch.revoked)
             self._apply(batch.records, pending)
             spent = self._now() - started
@@ -230,8 +232,14 @@ class ProcessTrades(Role):
         for partition, symbol in pending.touched:
             changed = state.setdefault(partition, {})
             changed[symbol] = dump_state(self._states[partition, symbol])
-        with PROCESS_COMMIT_SECONDS.time():
-            self._log.commit(self._reader, pending.outputs, state, pending.positions)
+        try:
+            with PROCESS_COMMIT_SECONDS.time():
+                self._log.commit(self._reader, pending.outputs, state, pending.positions)
+        except Aborted as error:
+            # The next poll brings the states as committed last, and the same records again.
+            PROCESS_ABORTS.inc()
+            logger.warning("commit_aborted", error=str(error), records=pending.records)
+            return
         self._committed_at = self._now()
         self._processed += pending.records
 

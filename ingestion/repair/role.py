@@ -9,7 +9,7 @@ import structlog
 from ingestion.binance.backoff import Backoff
 from ingestion.binance.errors import BadAnswer, BadRequest, ExchangeBusy, ExchangeError, RegionRefused
 from ingestion.log import codec
-from ingestion.log.port import Batch, Log, Reader, Record, Stored, TopicPartition
+from ingestion.log.port import Aborted, Batch, Log, Reader, Record, Stored, TopicPartition
 from ingestion.log.topics import COVERAGE, GROUP_PROCESS, GROUP_REPAIR, RAW_TRADES
 from ingestion.pipeline.records import Hole, Trade
 from ingestion.repair import metrics
@@ -214,7 +214,11 @@ class RepairGaps(Role):
         for partition, symbol in touched:
             state.setdefault(partition, {})[symbol] = dump(self._works[partition, symbol])
         positions = {TopicPartition(stored.topic, stored.partition): stored.offset + 1 for stored in records}
-        self._log.commit(self._reader, outputs, state, positions)
+        try:
+            self._log.commit(self._reader, outputs, state, positions)
+        except Aborted as error:
+            # The next poll brings the state as committed last; the same page is asked for again.
+            logger.warning("commit_aborted", error=str(error), outputs=len(outputs))
 
     def _look(self) -> None:
         """Refresh gauges and the pulse."""
