@@ -6,11 +6,12 @@ from enum import Enum
 import msgspec
 
 from ingestion.pipeline.coverage import (
-    Span,
     SymbolCoverage,
+    are_missing,
     is_covered,
     missing_ids,
     overlaps_segment,
+    touching,
 )
 from ingestion.pipeline.records import Candle, CandleReason, CandleRecord, Kline, Trade
 from ingestion.pipeline.verdict import compare, state_of
@@ -70,7 +71,7 @@ class No(Enum):
 def waits_for_backfill(coverage: SymbolCoverage, open_time: int) -> bool:
     """True while history is still being fetched for the minute."""
     end = Interval.M1.next_open(open_time)
-    return any(gap.cause == _BACKFILL and gap.touches(open_time, end) for gap in coverage.gaps)
+    return any(gap.cause == _BACKFILL for gap in touching(coverage.gaps, open_time, end))
 
 
 def judge(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> CandleRecord | No:
@@ -102,7 +103,11 @@ def _waits_for_gap(bucket: Bucket, coverage: SymbolCoverage) -> bool:
     if waits_for_backfill(coverage, bucket.open_time):
         return True
     is_first = bucket.version is None and bucket.patient
-    return is_first and any(gap.touches(bucket.open_time, bucket.end) for gap in coverage.gaps)
+    return is_first and _gap_touches(bucket, coverage)
+
+
+def _gap_touches(bucket: Bucket, coverage: SymbolCoverage) -> bool:
+    return bool(touching(coverage.gaps, bucket.open_time, bucket.end))
 
 
 def _candle(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> Candle | No:
@@ -111,8 +116,7 @@ def _candle(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> Can
     folded = fold(inside, Interval.M1)
     if folded:
         return folded[0]
-    spans = (*coverage.gaps, *coverage.holes)
-    if any(span.touches(bucket.open_time, bucket.end) for span in spans):
+    if _gap_touches(bucket, coverage) or touching(coverage.holes, bucket.open_time, bucket.end):
         return No.UNKNOWN
     if not is_covered(coverage, bucket.open_time, bucket.end, standing.feed_time):
         return No.UNKNOWN
@@ -126,7 +130,7 @@ def _state(bucket: Bucket, candle: Candle, coverage: SymbolCoverage, standing: S
     covered = is_covered(coverage, bucket.open_time, bucket.end, standing.feed_time)
     if bucket.kline is None:
         return "closed" if covered else "partial"
-    touched = any(gap.touches(bucket.open_time, bucket.end) for gap in coverage.gaps)
+    touched = _gap_touches(bucket, coverage)
     return state_of(candle, bucket.kline, touched or _tail_is_open(candle, bucket.kline, standing), covered)
 
 
@@ -185,19 +189,8 @@ def _is_explained(coverage: SymbolCoverage, first: int, last: int) -> bool:
     """True when the ids ``first..last`` are known to be missing, or a segment begins among them."""
     if any(_begins(segment.from_id, first, last) for segment in coverage.segments):
         return True
-    reached = first
-    for span in sorted((*coverage.gaps, *coverage.holes), key=_first_id):
-        if span.from_id > reached:
-            break
-        reached = max(reached, span.to_id + 1)
-        if reached > last:
-            return True
-    return False
+    return are_missing(coverage, first, last)
 
 
 def _begins(from_id: int | None, first: int, last: int) -> bool:
     return from_id is not None and first <= from_id <= last + 1
-
-
-def _first_id(span: Span) -> int:
-    return span.from_id

@@ -5,7 +5,7 @@ changes here. Times are those of the trades held next to the missing ids.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -68,11 +68,29 @@ def apply_events(coverage: SymbolCoverage, events: Iterable[CoverageEvent]) -> S
     return SymbolCoverage(*(tuple(part) for part in msgspec.structs.astuple(folding)))
 
 
+def touching(spans: Sequence[Span], from_ms: int, to_ms: int) -> list[Span]:
+    """The spans of which a missing id may belong to ``[from_ms, to_ms)``; quick among many thousands.
+
+    Ids and times rise together: what lies below a span that ended before the range, or above one that begins
+    after it, cannot touch it.
+    """
+    start = end = bisect_left(spans, from_ms, key=lambda span: span.to_time)
+    while end < len(spans) and spans[end].from_time < to_ms:
+        end += 1
+    return [span for span in spans[start:end] if span.touches(from_ms, to_ms)]
+
+
 def missing_ids(coverage: SymbolCoverage, from_ms: int, to_ms: int) -> int:
     """How many distinct ids of gaps and unproved holes may belong to ``[from_ms, to_ms)``."""
-    return sum(
-        span.count for span in (*coverage.gaps, *coverage.holes) if not span.proved and span.touches(from_ms, to_ms)
-    )
+    spans = touching(coverage.gaps, from_ms, to_ms) + touching(coverage.holes, from_ms, to_ms)
+    return sum(span.count for span in spans if not span.proved)
+
+
+def are_missing(coverage: SymbolCoverage, from_id: int, to_id: int) -> bool:
+    """True when every id of ``from_id..to_id`` is in a gap or a hole."""
+    spans = _sharing(coverage.gaps, from_id, to_id) + _sharing(coverage.holes, from_id, to_id)
+    known = sum(min(span.to_id, to_id) - max(span.from_id, from_id) + 1 for span in spans)
+    return known == to_id - from_id + 1
 
 
 def is_covered(coverage: SymbolCoverage, from_ms: int, to_ms: int, feed_time: int) -> bool:
@@ -156,6 +174,13 @@ def _span(event: CoverageEvent) -> Span:
         event.known_at,
         event.cause,
     )
+
+
+def _sharing(spans: Sequence[Span], from_id: int, to_id: int) -> list[Span]:
+    start = end = bisect_left(spans, from_id, key=lambda span: span.to_id)
+    while end < len(spans) and spans[end].from_id <= to_id:
+        end += 1
+    return list(spans[start:end])
 
 
 def _subtract(spans: list[Span], part: Span) -> bool:
