@@ -38,29 +38,36 @@ class NewestRow:
             await asyncio.sleep(wait_s)
             row = await self.exchange.newest(gate.symbol)
             if row is not None:
-                await self._log_row(session, row)
+                await self._log_row(session, gate, row)
             gate.open()
 
-    async def _log_row(self, session: StreamSession, row: Trade) -> None:
+    async def _log_row(self, session: StreamSession, gate: Gate, row: Trade) -> None:
         reached = session.clock() or 0
         if row.trade_time > reached + TOLERANCE_MS and not await self.server_time.allows(row.trade_time):
             frame = to_record(row).value
             session.reject(Reason.FUTURE_TIME, "the newest row is ahead of the exchange's clock", frame, row.symbol)
             return
-        await self._read_up_to(session, row.trade_time + STREAM_DELAY_MS)
+        await self._read_up_to(session, gate, row.trade_time + STREAM_DELAY_MS)
         self.writer.put(row)
 
-    async def _read_up_to(self, session: StreamSession, moment: int) -> None:
+    async def _read_up_to(self, session: StreamSession, gate: Gate, moment: int) -> None:
         """Wait until the stream has come as far as the row, or has nothing more to say.
 
         Against a replay at reading speed the row may be hours ahead of the frames that wait in our socket: logged
         at once it would open a gap of all of them, and every one would arrive late. In a live market this takes a
-        second or two.
+        second or two. Symbols may be replayed from different days, so another one's time says nothing of this one
+        while this one's frames come.
         """
-        connection, frames, moved_at = session.connection, -1, time.monotonic()
-        while (session.clock() or 0) < moment:
+        connection, symbol_since = session.connection, time.monotonic()
+        frames, moved_at, reached = -1, symbol_since, gate.clock
+        while True:
+            now = time.monotonic()
+            if gate.clock != reached or connection.is_held_up:
+                reached, symbol_since = gate.clock, now
             if connection.frames != frames or connection.is_held_up:
-                frames, moved_at = connection.frames, time.monotonic()
-            elif time.monotonic() - moved_at >= self.quiet_s:
+                frames, moved_at = connection.frames, now
+            is_symbol_there = reached >= moment or now - symbol_since >= self.quiet_s
+            is_stream_there = (session.clock() or 0) >= moment
+            if (is_symbol_there and is_stream_there) or now - moved_at >= self.quiet_s:
                 return
             await asyncio.sleep(_LOOK_EVERY_S)

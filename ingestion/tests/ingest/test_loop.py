@@ -166,6 +166,24 @@ async def test_the_newest_row_is_logged_once_the_stream_has_come_as_far_and_klin
         await until(lambda: stage.ids("rest") == [15, 16])
 
 
+async def test_a_newest_row_waits_for_its_own_symbol_where_another_is_replayed_from_a_later_day(stage):
+    stage.watched["ETHUSDT"] = Watched()
+    stage.rest.time_ms = MINUTE + 200 * HOUR
+    stage.rest.trades.append(make_trade(15, MINUTE + 2 * HOUR))
+    async with stage.ingesting():
+        await stage.subscribed("ethusdt@aggTrade")
+        await stage.server.broadcast(kline("ETHUSDT", MINUTE + 100 * HOUR))
+        await stage.server.broadcast(agg_trade("BTCUSDT", 17, MINUTE + 20_000))
+        await until(lambda: stage.ids() == [17])
+        for second in range(21, 30):
+            await stage.server.broadcast(agg_trade("BTCUSDT", second, MINUTE + second * 1_000))
+            await until(lambda second=second: stage.ids()[-1] == second)
+        assert stage.ids("rest") == []
+
+        await stage.server.broadcast(agg_trade("BTCUSDT", 30, MINUTE + 2 * HOUR + 2_000))
+        await until(lambda: stage.ids("rest") == [15])
+
+
 async def test_a_newest_row_from_the_future_is_a_dead_letter(stage):
     stage.rest.trades.append(make_trade(15, MINUTE + HOUR))
     async with stage.ingesting():
