@@ -1,105 +1,28 @@
-"""What the demo answers, read over REST as any program would, and held against the oracle."""
+"""What the demo answers, and what is in the folder that it leaves."""
 
 import json
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 
-from ingestion.pipeline.records import Trade
-from markets.types import Interval
-from streamloom.tests.demo.running import RunningDemo
-from streamloom.tests.e2e import oracle
+from streamloom.faults.answers import (
+    Json,
+    candles,
+    coverage,
+    difference,
+    is_whole,
+    pages,
+    settled,
+    trades,
+)
 
-Json = dict[str, Any]
+__all__ = ["Json", "candles", "coverage", "difference", "is_whole", "pages", "settled", "trades"]
 
 FOLDER = "binance"
-PAGE = 5000
-
-
-def coverage(demo: RunningDemo, symbol: str) -> Json:
-    """What is held; {} while it cannot be told."""
-    return demo.get(f"/coverage?symbol={symbol}") or {}
-
-
-def is_whole(found: Json) -> bool:
-    """True when something is held and nothing below the newest trade is missing."""
-    return bool(found) and bool(found["held"]) and not found["missing"] and not found["gaps"]
-
-
-def pages(demo: RunningDemo, kind: str, query: str) -> list[Json]:
-    """All rows of ``/trades`` or ``/candles``, page by page; [] while they are not served."""
-    rows: list[Json] = []
-    cursor = ""
-    while page := demo.get(f"/{kind}?{query}&limit={PAGE}{cursor}"):
-        rows += page[kind]
-        if page["next"] is None:
-            return rows
-        cursor = f"&cursor={page['next']}"
-    return []
-
-
-def trades(demo: RunningDemo, symbol: str, first_id: int, last_id: int) -> list[Json]:
-    """The trades of these ids as far as the exchange knows of them: what differs by the way they came is left out."""
-    rows = pages_of_ids(demo, symbol, first_id, last_id)
-    names = ("trade_id", "price", "qty", "is_buyer_maker", "trade_time", "first_id", "last_id")
-    return [{name: row[name] for name in names} for row in rows]
-
-
-def pages_of_ids(demo: RunningDemo, symbol: str, first_id: int, last_id: int) -> list[Json]:
-    """The rows of ``/trades`` from one id to another, however many pages that takes."""
-    rows: list[Json] = []
-    query = f"from_id={first_id}"
-    while page := demo.get(f"/trades?symbol={symbol}&limit={PAGE}&{query}"):
-        rows += page["trades"]
-        if page["next"] is None or rows[-1]["trade_id"] >= last_id:
-            break
-        query = f"cursor={page['next']}"
-    return [row for row in rows if row["trade_id"] <= last_id]
-
-
-def candles(demo: RunningDemo, symbol: str, interval: Interval, start: int, end: int) -> list[Json]:
-    """The closed candles of ``[start, end)``, everything that is said of them."""
-    return pages(demo, "candles", f"symbol={symbol}&interval={interval.value}&from={start}&to={end}")
-
-
-def difference(found: list[Json], expected: list[Json]) -> str:
-    """What differs first, or nothing: a comparison of thousands of rows that can be read."""
-    if [row["open_time"] for row in found] != [row["open_time"] for row in expected]:
-        return f"{len(found)} candles from {found[:1]}, expected {len(expected)} from {expected[:1]}"
-    for mine, theirs in zip(found, expected, strict=True):
-        wrong = {name: (mine[name], value) for name, value in theirs.items() if mine[name] != value}
-        wrong |= {"missing": mine["missing"]} if mine["missing"] else {}
-        wrong |= {"state": mine["state"]} if mine["state"] not in ("closed", "certified") else {}
-        if wrong:
-            return f"{mine['open_time']} {mine['state']}: {wrong}"
-    return ""
-
-
-def settled(demo: RunningDemo, symbol: str, truth: list[Trade], start: int, end: int) -> None:
-    """Wait until the closed minutes and hours in ``[start, end)`` are exactly those of the trades.
-
-    A minute that a gap touched is made again a moment after the gap has closed.
-    """
-    for interval in (Interval.M1, Interval.H1):
-        first, last = interval.open_of(start), interval.open_of(end)
-        if first < start:
-            first = interval.next_open(first)
-        expected = oracle.candles(truth, interval, first, last)
-        wrong = partial(_wrong, demo, symbol, interval, (first, last), expected)
-        try:
-            demo.until(lambda wrong=wrong: not wrong(), f"every {interval.value} candle", 90)
-        except AssertionError as error:
-            raise AssertionError(f"{symbol} {interval.value}: {wrong()}") from error
-
-
-def _wrong(demo: RunningDemo, symbol: str, interval: Interval, span: tuple[int, int], expected: list[Json]) -> str:
-    return difference(candles(demo, symbol, interval, *span), expected)
 
 
 def dirty(folder: Path) -> int:

@@ -1,41 +1,5 @@
 """The simulated exchange as a process of its own: it goes on while the demo is dead."""
 
-import re
-from typing import Any
+from streamloom.faults.exchange import RunningExchange
 
-import httpx2
-
-from streamloom.tests.demo.running import RunningCommand
-
-
-class RunningExchange(RunningCommand):
-    """``manage.py simulate_exchange`` on a free port; ready when made."""
-
-    def __init__(self, *arguments: object) -> None:
-        super().__init__("simulate_exchange", "--port", 0, *arguments)
-        try:
-            found = self.until(lambda: re.search(r"http://([\d.:]+)/api", self.said), "the exchange's address")
-        except AssertionError:
-            self.kill()
-            raise
-        self.rest_url, self.ws_url = f"http://{found[1]}", f"ws://{found[1]}"
-
-    def now(self) -> int:
-        """Its clock, epoch ms."""
-        return int(self._control("GET", "status")["time"])
-
-    def change(self, **faults: object) -> None:
-        """Put faults in force (fields of ``FaultPlan``)."""
-        self._control("POST", "faults", faults)
-
-    def behave(self) -> None:
-        """No faults any more."""
-        self._control("DELETE", "faults")
-
-    def do(self, what: str, **how: object) -> None:
-        """``cut``, ``shutdown``, ``refuse`` or ``malformed``, once."""
-        self._control("POST", what, how)
-
-    def _control(self, method: str, name: str, body: dict[str, object] | None = None) -> Any:
-        answer = httpx2.request(method, f"{self.rest_url}/control/{name}", json=body, timeout=10)
-        return answer.raise_for_status().json()
+__all__ = ["RunningExchange"]

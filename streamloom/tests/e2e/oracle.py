@@ -1,119 +1,24 @@
-"""What must come out: the exchange's own trades, folded by the pure pipeline."""
+"""What must come out of recordings, beside what the fault harness knows of made-up markets."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 
-from ingestion.binance.simulator.book import Book
-from ingestion.binance.simulator.made_up import made_up_books
 from ingestion.binance.simulator.recordings import read_recording
-from ingestion.binance.simulator.rows import Row
-from ingestion.pipeline.records import Candle, Trade
-from ingestion.pipeline.window import empty_candle, fold, volatility, vwap
-from markets.types import Interval, to_text
+from ingestion.pipeline.records import Trade
+from streamloom.faults.oracle import Json, answered, candles, listed, market, trade_of, traded
+
+__all__ = ["answered", "candles", "listed", "market", "traded"]
 
 DATA = settings.BASE_DIR.parent / "shared/data/binance"
 WHY_SKIPPED = "the recorded market data is not here"
 
-Json = dict[str, Any]
-
-_AMOUNTS = (
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "quote_volume",
-    "taker_buy_volume",
-    "taker_buy_quote_volume",
-    "quote_rounding",
-)
-_COUNTS = (
-    "open_time",
-    "trades",
-    "first_trade_id",
-    "last_trade_id",
-    "first_fill_id",
-    "last_fill_id",
-    "agg_trades",
-    "revision",
-)
-
-
-def market(seed: int, symbol: str) -> Book:
-    """The made-up market, which is a function of its seed."""
-    return made_up_books(seed)[symbol]
-
-
-def traded(book: Book, first_id: int, last_id: int) -> list[Trade]:
-    """The market's trades of these ids, both ends inclusive."""
-    rows = book.rows(book.place_of(first_id), book.place_of(last_id + 1))
-    return [_trade(book.spec.symbol, row) for row in rows]
-
 
 def recorded(path: Path) -> list[Trade]:
     """The trades of a recording, by id."""
-    return sorted((_trade(*found) for found in read_recording(path)), key=lambda trade: trade.trade_id)
-
-
-def _trade(symbol: str, row: Row) -> Trade:
-    return Trade(
-        symbol,
-        row.trade_id,
-        row.price,
-        row.qty,
-        row.first_id,
-        row.last_id,
-        row.trade_time,
-        row.is_buyer_maker,
-        "",
-        0,
-        row.event_time,
-    )
-
-
-def listed(trade: Trade) -> Json:
-    """What ``/trades`` says of a trade, whatever way it came."""
-    return {
-        "trade_id": trade.trade_id,
-        "price": to_text(trade.price),
-        "qty": to_text(trade.qty),
-        "is_buyer_maker": trade.is_buyer_maker,
-        "trade_time": trade.trade_time,
-        "first_id": trade.first_id,
-        "last_id": trade.last_id,
-    }
-
-
-def candles(trades: Sequence[Trade], interval: Interval, start: int, end: int) -> list[Json]:
-    """What ``/candles`` says of every bucket in ``[start, end)``; ``trades`` begin before ``start``, at best."""
-    folded = {candle.open_time: candle for candle in fold(trades, interval)}
-    found: list[Json] = []
-    close = max((candle for candle in folded.values() if candle.open_time < start), key=_open_time, default=None)
-    price = close.close if close is not None else 0
-    while start < end:
-        candle = folded.get(start) or empty_candle(trades[0].symbol, interval, start, price)
-        found.append(answered(candle))
-        price, start = candle.close, interval.next_open(start)
-    return found
-
-
-def _open_time(candle: Candle) -> int:
-    return candle.open_time
-
-
-def answered(candle: Candle) -> Json:
-    """What ``/candles`` says of a candle, as far as that follows from its trades."""
-    average = vwap(candle)
-    return {
-        **{name: getattr(candle, name) for name in _COUNTS},
-        **{name: to_text(getattr(candle, name)) for name in _AMOUNTS},
-        "vwap": None if average is None else to_text(average),
-        "volatility": volatility(candle),
-    }
+    return sorted((trade_of(*found) for found in read_recording(path)), key=lambda trade: trade.trade_id)
 
 
 KLINE_FIELDS = (
