@@ -11,6 +11,7 @@ import msgspec
 
 from analytics.reading.view import Clock
 from ingestion.pipeline.coverage import SymbolCoverage, is_covered, missing_ids, overlaps_segment
+from ingestion.pipeline.coverage import touching as spans_touching
 from ingestion.pipeline.records import Candle, CandleRecord
 from ingestion.pipeline.window import empty_candle, merge, volatility, vwap
 from markets.types import MINUTE_MS, Interval, to_text
@@ -204,8 +205,8 @@ def _state(
         return CERTIFIED
     if not is_covered(coverage, open_time, end, max(clock.feed_time, end)):
         return PARTIAL
-    # With an open gap the difference is explained: the verdict waits for the repair.
-    if known.disputed and not touching:
+    # With an open gap the difference is explained, and the verdict waits for the repair. A hole is never repaired.
+    if known.disputed and not spans_touching(coverage.gaps, open_time, end):
         return DISPUTED
     return CLOSED
 

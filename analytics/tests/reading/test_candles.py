@@ -108,6 +108,15 @@ def test_an_hour_with_one_uncertified_minute_is_closed(stage):
     assert [view.state for view in read(stage, Interval.H1).candles] == ["closed"]
 
 
+def test_a_hole_explains_no_difference_because_nothing_more_will_come(stage):
+    hole = span(CoverageKind.HOLE, (3, 4), (TEN + 10, TEN + 20))
+    started(stage, 1).tell(hole, minute(0, state="disputed", difference={"volume": ["1", "2"]}, missing=2))
+
+    (view,) = read(stage).candles
+
+    assert (view.state, view.missing) == ("disputed", 2)
+
+
 def test_a_disputed_minute_says_how_it_differs_and_names_itself_in_the_hour(stage):
     difference = {"close": ["100.00000000", "101.00000000"]}
     minutes = [minute(place) for place in range(59)]
