@@ -10,4 +10,7 @@ class StreamloomConfig(AppConfig):
     name = "streamloom"
 
     def ready(self) -> None:
+        # Whoever wakes a task must know the queue: without our app, tasks would go to one that nobody serves.
+        import streamloom.celery  # noqa: F401
+
         configure_logging(settings.LOG_FORMAT, settings.LOG_LEVEL)

@@ -16,6 +16,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "streamloom.settings")
 _KEEP_CONNECTION_S: Final = 60
 
 app = Celery("streamloom")
+# For every thread; by itself an app is current only in the thread that made it.
+app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["analytics.sink", "analytics.candles"])
 

@@ -57,7 +57,18 @@ def roles(*, port: int, slots: int, workers: int, metrics: bool) -> list[Process
 
 def worker(processes: int) -> ProcessPlan:
     """The Celery worker: it forks, so nothing that cannot be forked may be open in it."""
-    args = ("-m", "celery", "-A", "streamloom", "worker", "--pool", "prefork", "--concurrency", str(processes))
+    args = (
+        "-m",
+        "celery",
+        "--quiet",
+        "-A",
+        "streamloom",
+        "worker",
+        "--pool",
+        "prefork",
+        "--concurrency",
+        str(processes),
+    )
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO")
     return ProcessPlan("worker", (sys.executable, *args, *quiet))
 

@@ -1,4 +1,4 @@
-"""The Celery worker forks: what a fork breaks must not exist before it. (Measured: a child then hangs, or loses records.)"""
+"""The Celery worker forks: what a fork breaks must not exist before it (measured: a child hangs, or loses records)."""
 
 import json
 import os
@@ -65,3 +65,23 @@ def test_no_client_is_made_before_the_fork(parent: dict[str, list[str]]) -> None
 
 def test_no_thread_runs_before_the_fork(parent: dict[str, list[str]]) -> None:
     assert parent["threads"] == ["MainThread"]
+
+
+def test_every_process_and_thread_wakes_tasks_by_our_queue() -> None:
+    program = (
+        "import django, threading; django.setup()\n"
+        "from analytics.sink.tasks import sink\n"
+        "tell = lambda: print(sink.app.main, sink.app.conf.broker_url)\n"
+        "thread = threading.Thread(target=tell); thread.start(); thread.join(); tell()\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **SERVERS, "DJANGO_SETTINGS_MODULE": "streamloom.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert told.stdout.splitlines() == ["streamloom redis://127.0.0.1:9/0"] * 2
