@@ -99,11 +99,11 @@ class KafkaLog:
         self._check_open()
         places: dict[tuple[str, str], tuple[str, int]] = {}
         for topic, record in outputs:
-            key = record.key
+            key, value, schema = record
             place = places.get((topic, key))
             if place is None:
                 place = places[topic, key] = self.physical(topic), self.partition_of(topic, key)
-            yield Message(*place, key, record.value, record.schema)
+            yield (*place, key, value, schema)
 
     def report(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
         """Commit the offsets of a group that has no members, for lag displays; a failure is told and forgotten."""

@@ -216,14 +216,14 @@ class KafkaReader:
     ) -> list[Outgoing]:
         if self._changelog is None:
             return []
-        changes = [
-            Outgoing(self._changelog, partition, key, value)
+        changes: list[Outgoing] = [
+            (self._changelog, partition, key, value, 1)
             for partition, change in state.items()
             for key, value in change.items()
         ]
         for place, offset in following.items():
             meta = encode_meta(offset, self._topics.topic_id(place.topic))
-            changes.append(Outgoing(self._changelog, place.partition, META_KEY, meta))
+            changes.append((self._changelog, place.partition, META_KEY, meta, 1))
         return changes
 
     def close(self) -> None:

@@ -15,7 +15,6 @@ from ingestion.log.port import Log, Record, TopicPartition
 from ingestion.log.topics import ENRICHED_TRADES, GROUP_PROCESS, RAW_TRADES
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-_RAW_0 = TopicPartition(RAW_TRADES.name, 0)
 
 
 class Child:
@@ -60,7 +59,7 @@ def append(log: Log) -> None:
 
 
 def process(log: Log, *, until_empty: bool = False) -> None:
-    """Copy raw to enriched; the state is how many were copied."""
+    """Copy raw to enriched; the state of a partition is how many were copied."""
     reader = log.reader(GROUP_PROCESS, [RAW_TRADES.name])
     while True:
         batch = reader.poll(3, 1.0)
@@ -68,10 +67,11 @@ def process(log: Log, *, until_empty: bool = False) -> None:
             if until_empty:
                 return
             continue
-        done = batch.records[-1].offset + 1
+        done = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in batch.records}
         outputs = [(ENRICHED_TRADES.name, Record(r.key, r.value)) for r in batch.records]
-        log.commit(reader, outputs, {0: {"BTCUSDT": b"%d" % done}}, {_RAW_0: done})
-        _acknowledge(done)
+        state = {place.partition: {"BTCUSDT": b"%d" % offset} for place, offset in done.items()}
+        log.commit(reader, outputs, state, done)
+        _acknowledge(max(done.values()))
 
 
 def _acknowledge(number: int) -> None:
