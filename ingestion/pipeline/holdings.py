@@ -104,12 +104,18 @@ class Holdings(msgspec.Struct):
             if last_fill > segment.hi_fill:  # an id that the exchange took back has none
                 segment.hi_fill = last_fill
             return Verdict.NEW, _NOTHING
-        if segment is None and self.segments:
-            # Switched off: what still comes may fill a gap, but only a `want` begins anew.
+        if segment is None and not self._begins_one(trade_id, time):
             return self._accept_below(trade_id, time, last_fill, clock)
         if segment is None or trade_id > segment.hi:
             return Verdict.NEW, self._append(segment, trade_id, time, last_fill, clock)
         return self._accept_below(trade_id, time, last_fill, clock)
+
+    def _begins_one(self, trade_id: int, time: int) -> bool:
+        """Does the trade begin a segment where none is open? What is left over from before a switch-off does not."""
+        if not self.segments:
+            return True
+        last = self.segments[-1]
+        return trade_id > last.hi and last.closed_at is not None and time > last.closed_at
 
     def _append(
         self, segment: Segment | None, trade_id: int, time: int, last_fill: int, clock: int
@@ -118,6 +124,8 @@ class Holdings(msgspec.Struct):
         if segment is not None and segment.hi >= segment.lo and time - segment.known_to > DAY_MS:
             events += self.close_segment(segment.known_to)
             segment = None
+        if segment is None and self.segments and trade_id == self.segments[-1].hi + 1:
+            segment = self._reopen(self.segments[-1], "start", clock, events)
         if segment is None:
             segment = self._new_segment(trade_id, time, clock, events)
         if trade_id > segment.hi + 1:
@@ -128,6 +136,12 @@ class Holdings(msgspec.Struct):
             segment.lo_time = time
         segment.hi, segment.hi_time, segment.hi_fill = trade_id, time, max(last_fill, segment.hi_fill)
         return events
+
+    def _reopen(self, segment: Segment, cause: str, clock: int, events: list[CoverageEvent]) -> Segment:
+        """No id lies between: the segment that ended goes on."""
+        segment.closed_at = None
+        events.append(self._opened(segment, cause, clock))
+        return segment
 
     def _new_segment(self, trade_id: int, time: int, clock: int, events: list[CoverageEvent]) -> Segment:
         covered_from = time if self.pending_from is None else self.pending_from
@@ -186,9 +200,10 @@ class Holdings(msgspec.Struct):
     def _first_want(self, from_id: int | None, covered_from: int, cause: str, clock: int) -> list[CoverageEvent]:
         last = self.segments[-1] if self.segments else None
         if last is not None and (from_id is None or from_id <= last.hi + 1):
-            # Switched on again and wanted back to where it ended: the old segment goes on.
-            last.closed_at = None
-            return [self._opened(last, cause, clock), *self.want(from_id, covered_from, cause, clock)]
+            # Switched on again and wanted back to where it ended.
+            events: list[CoverageEvent] = []
+            self._reopen(last, cause, clock, events)
+            return events + self.want(from_id, covered_from, cause, clock)
         if from_id is None:
             self.pending_from = covered_from
             return []

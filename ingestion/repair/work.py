@@ -122,6 +122,10 @@ class SymbolWork(msgspec.Struct):
                 return self._settle(*_range(event))
             case CoverageKind.TAIL_BEHIND:
                 return self._follow_tail(event, now_s, policy)
+            case CoverageKind.SEGMENT_CLOSED:
+                # What comes after the end is not wanted; the gaps before it still are.
+                had_tail, self.tail = self.tail is not None, None
+                return had_tail
         return False
 
     def _open(self, event: CoverageEvent, now_s: float, policy: Policy) -> bool:

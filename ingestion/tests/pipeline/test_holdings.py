@@ -180,14 +180,24 @@ def test_what_lies_between_all_the_segments_that_are_joined_is_missing():
     assert accept(holdings, 15, 25)[0] == [Verdict.FILLED, Verdict.FILLED]
 
 
-def test_what_comes_after_a_symbol_was_switched_off_fills_a_gap_or_changes_nothing():
+def test_what_is_left_over_from_before_a_switch_off_fills_a_gap_or_changes_nothing():
     holdings = Holdings("X")
     holdings.want(1, 0, "start", 0)
     accept(holdings, 1, 2, 5)
-    holdings.close_segment(60)
+    holdings.close_segment(100)
 
     assert accept(holdings, 2, 3, 9)[0] == [Verdict.DUPLICATE, Verdict.FILLED, Verdict.BEFORE_COVERAGE]
     assert len(holdings.segments) == 1
+
+
+def test_a_trade_that_nobody_wanted_begins_a_segment_rather_than_being_lost():
+    holdings = Holdings("X")
+    holdings.want(1, 0, "start", 0)
+    accept(holdings, 1)
+    holdings.close_segment(100)
+
+    assert accept(holdings, 50, 51)[0] == [Verdict.NEW, Verdict.NEW]
+    assert [(segment.lo, segment.hi) for segment in holdings.segments] == [(1, 1), (50, 51)]
 
 
 def test_an_id_taken_back_by_the_exchange_leaves_the_newest_fill_as_it_was():

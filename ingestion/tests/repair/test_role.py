@@ -190,6 +190,20 @@ def test_following_an_end_stops_at_the_time_that_made_it_suspicious(world):
     assert world.exchange.asked == [100]
 
 
+def test_the_end_of_a_symbol_that_was_switched_off_is_not_followed(world):
+    world.stream(100)
+    events = [
+        CoverageEvent(CoverageKind.TAIL_BEHIND, SYMBOL, 101, None, 0, None, "tail", 10**12),
+        CoverageEvent(CoverageKind.SEGMENT_CLOSED, SYMBOL, 100, 100, 0, 10**12, "unwatched", 10**12, 1),
+    ]
+    world.log.append(COVERAGE.name, [codec.to_record(event) for event in events])
+
+    for _ in range(5):
+        world.step(seconds=20)
+
+    assert world.exchange.asked == []
+
+
 def test_new_small_gaps_do_not_wait_behind_history(world):
     world.want(1, "backfill")
     world.stream(9_000)
