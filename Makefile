@@ -12,7 +12,7 @@ ARGS ?=
 # Inside a function's arguments a comma must be spelled so.
 COMMA := ,
 
-.PHONY: help setup demo test lint types unit browser faults fmt lock simulate run services services-env services-down clean
+.PHONY: help setup demo test lint types unit browser faults fmt lock simulate run services services-env services-down secrets up down clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -74,6 +74,17 @@ services-env: setup ## print the environment that uses them: eval "$$(make -s se
 
 services-down: setup ## end exactly what `make services` started; the data in var/services stays
 	@$(PY) -m streamloom.services down $(ARGS)
+
+secrets: ## make the passwords of compose/ that do not exist yet
+	@./compose/make-secrets
+
+up: secrets ## with Docker: build the image, start the servers and every role, wait until they are healthy
+	@docker compose version >/dev/null 2>&1 || { echo "docker compose is missing (without Docker: make services, or make demo)"; exit 1; }
+	docker compose --file compose/compose.yaml up --build --detach --wait $(ARGS)
+	@echo "Streamloom is on http://127.0.0.1:$${STREAMLOOM_PORT:-8000}/"
+
+down: ## with Docker: end what `make up` started; the data stays (ARGS=--volumes forgets it)
+	docker compose --file compose/compose.yaml down $(ARGS)
 
 clean: ## remove the virtual environment and the caches; the data in var/ stays
 	rm -rf $(VENV) .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

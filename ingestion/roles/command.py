@@ -26,7 +26,10 @@ class RoleCommand(BaseCommand):
             "--metrics-port",
             type=int,
             default=self.default_metrics_port,
-            help="serve Prometheus metrics on this port of the loopback interface (0: do not)",
+            help="serve Prometheus metrics on this port (0: do not)",
+        )
+        parser.add_argument(
+            "--metrics-host", default="127.0.0.1", help="the interface of the metrics; 0.0.0.0 inside a container"
         )
 
     def make_role(self, options: dict[str, Any]) -> Role:
@@ -37,7 +40,7 @@ class RoleCommand(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        serve_metrics(options["metrics_port"])
+        serve_metrics(options["metrics_port"], options["metrics_host"])
         heartbeat = HeartbeatThread(role)
         heartbeat.start()
         logger.info("role_started", role=role.name)
@@ -49,12 +52,12 @@ class RoleCommand(BaseCommand):
         logger.info("role_stopped", role=role.name)
 
 
-def serve_metrics(port: int) -> None:
-    """Serve this process's metrics on the loopback interface; nothing for port 0. Raises CommandError when busy."""
+def serve_metrics(port: int, host: str = "127.0.0.1") -> None:
+    """Serve this process's metrics; nothing for port 0. Raises CommandError when the port is busy."""
     if not port:
         return
     try:
-        start_http_server(port, addr="127.0.0.1")
+        start_http_server(port, addr=host)
     except OSError as error:
         raise CommandError(
             f"The metrics port {port} cannot be opened ({error.strerror}); choose another: --metrics-port (0: none)."
