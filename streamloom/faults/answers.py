@@ -98,7 +98,7 @@ def settled(demo: Running, symbol: str, truth: list[Trade], start: int, end: int
         expected = oracle.candles(truth, interval, first, last)
         wrong = partial(_wrong, demo, symbol, interval, (first, last), expected)
         try:
-            demo.until(lambda wrong=wrong: not wrong(), f"every {interval.value} candle", 90)
+            demo.until(lambda wrong=wrong: not wrong(), f"every {interval.value} candle")
         except AssertionError as error:
             raise AssertionError(f"{symbol} {interval.value}: {wrong()}") from error
 

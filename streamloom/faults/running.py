@@ -42,7 +42,7 @@ class RunningCommand:
         """Everything it printed and logged so far."""
         return "".join(self._lines)
 
-    def until(self, ask: Callable[[], T], what: str, timeout_s: float = 60.0) -> T:
+    def until(self, ask: Callable[[], T], what: str, timeout_s: float = 120.0) -> T:
         """What ``ask`` gives, as soon as it is true; the test fails after ``timeout_s``, or when the command ends."""
         end = time.monotonic() + timeout_s
         pause = threading.Event()

@@ -5,20 +5,23 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from ingestion.binance.simulator.recorded import recorded_books
+from markets.types import DAY_MS, HOUR_MS, Interval
 from streamloom.tests.demo.running import RunningDemo
 from streamloom.tests.e2e import answers, oracle, verdict
 from streamloom.tests.e2e.exchange import RunningExchange
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 SEED = 21
 # BTCUSDT trades twice a second of its time, DOTUSDT less than once a minute: both can lose their last trade.
 SYMBOLS = ("BTCUSDT", "DOTUSDT")
 ARGUMENTS = ("--symbols", ",".join(SYMBOLS), "--history", "90m")
-MARKET = ("--seed", SEED, "--start", "2026-03-02T10:00:30Z", "--speed", 30)
+MARKET = ("--seed", SEED, "--start", "2026-03-02T10:00:30Z", "--speed")
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ def killed(exchange: RunningExchange, folder: Path, moments: list[Moment], chanc
         held = verdict.exact(demo, books)
         # The exchange falls silent for good: what is left to do is done, and nothing new comes.
         exchange.kill()
-        demo.until(lambda: answers.dirty(folder) == 0, "the last rebuild", 30)
+        demo.until(lambda: answers.dirty(folder) == 0, "the last rebuild")
         assert demo.stop() == 0
     finally:
         demo.kill()
@@ -102,3 +105,42 @@ def test_killed_again_and_again_in_any_order_nothing_is_lost_or_doubled(
     chance = chance_of_run()
 
     killed(exchange, tmp_path, chance.choices(MOMENTS, k=8), chance)
+
+
+DAY: Final = 1558742400000
+RECORDING = oracle.DATA / "trades/2019-05-25-ADAUSDT.csv.gz"
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(not RECORDING.exists(), reason=oracle.WHY_SKIPPED)
+def test_a_recorded_day_is_the_exchanges_although_the_demo_was_killed_again_and_again(tmp_path: Path) -> None:
+    chance = chance_of_run()
+    # A day in 86 seconds: what is away for a second misses a quarter of an hour.
+    exchange = RunningExchange("--replay", RECORDING, "--speed", 1000)
+    arguments = ("--symbols", "ADAUSDT", "--history", "0")
+    demo = RunningDemo(exchange, tmp_path, *arguments)
+    try:
+        demo.until(lambda: answers.coverage(demo, "ADAUSDT").get("held"), "the day's first trades")
+        while exchange.now() < DAY + 12 * HOUR_MS:
+            demo.wait(chance.uniform(0.0, 6.0))
+            demo.kill()
+            demo = RunningDemo(exchange, tmp_path, *arguments)
+        demo.until(lambda: exchange.now() >= DAY + DAY_MS, "the end of the day")
+
+        held = verdict.whole(demo, "ADAUSDT")
+        for interval in (Interval.H1, Interval.D1):
+            expected = oracle.exchange_klines(f"ADAUSDT-{interval.value}_2019-05-25_and_2019-06-01.kidogb.csv", DAY)
+            demo.until(lambda i=interval, e=expected: as_reported(demo, i) == e, f"every {interval.value}")
+        assert held["held"] == len(recorded_books([RECORDING])["ADAUSDT"])
+        demo.until(lambda: answers.dirty(tmp_path) == 0, "the last rebuild")
+        assert demo.stop() == 0
+    finally:
+        demo.kill()
+        exchange.kill()
+    verdict.sound(tmp_path, {"ADAUSDT": held})
+
+
+def as_reported(demo: RunningDemo, interval: Interval) -> list[answers.Json]:
+    """The day's candles with the fields that the exchange's have."""
+    rows = answers.candles(demo, "ADAUSDT", interval, DAY, DAY + DAY_MS)
+    return [{name: row[name] for name in oracle.KLINE_FIELDS} for row in rows]

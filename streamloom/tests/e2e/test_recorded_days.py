@@ -17,7 +17,7 @@ from streamloom.tests.e2e.oracle import KLINE_FIELDS
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not oracle.DATA.exists(), reason=oracle.WHY_SKIPPED),
 ]
 
@@ -52,7 +52,7 @@ def day(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Day]:
     try:
         replayed = Day(demo, start, path, tmp_path)
         # After its last row the replay sends klines through the end of the day.
-        demo.until(lambda: (replayed.coverage().get("feed_time") or 0) >= start + DAY_MS, "the end of the day", 90)
+        demo.until(lambda: (replayed.coverage().get("feed_time") or 0) >= start + DAY_MS, "the end of the day")
         yield replayed
     finally:
         demo.kill()
@@ -77,7 +77,7 @@ def test_a_recorded_day_equals_the_exchanges_candles_in_every_field_and_is_certi
     minutes = oracle.candles(truth, Interval.M1, day.start, day.start + DAY_MS)
 
     day.demo.until(
-        lambda: {row["state"] for row in day.candles(Interval.M1)} == {"certified"}, "every minute certified", 60
+        lambda: {row["state"] for row in day.candles(Interval.M1)} == {"certified"}, "every minute certified"
     )
 
     for interval, name in FILES.items():
@@ -105,7 +105,7 @@ def test_a_recorded_day_with_lost_ids_reports_exactly_these_and_exactly_the_hour
     wait_for(day, Interval.H1, expected)
 
     settled = partial(settled_hours, day, touched)
-    day.demo.until(settled, "a verdict for every hour", 60)
+    day.demo.until(settled, "a verdict for every hour")
 
     rows = day.candles(Interval.H1)
     right = [row for row in rows if row["open_time"] not in touched]
@@ -135,6 +135,6 @@ def settled_hours(day: Day, touched: set[int]) -> bool:
 
 def stop_and_check(day: Day, held: Json) -> None:
     """Nothing twice in log and journal."""
-    day.demo.until(lambda: answers.dirty(day.folder) == 0, "the last rebuild", 30)
+    day.demo.until(lambda: answers.dirty(day.folder) == 0, "the last rebuild")
     assert day.demo.stop() == 0
     assert verdict.sound(day.folder, {SYMBOL: held})["letters"] == []

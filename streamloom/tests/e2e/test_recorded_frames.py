@@ -16,7 +16,7 @@ from streamloom.tests.e2e.frames import FrameExchange, recorded_frames
 RECORDING = oracle.DATA / "ws/BINANCE-ee25be.0.gz"
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(200),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not RECORDING.exists(), reason=oracle.WHY_SKIPPED),
 ]
 
@@ -64,7 +64,7 @@ async def test_at_every_kline_frame_our_candle_is_the_exchanges(exchange: FrameE
     before: dict[str, set[tuple[int, ...]]] = {symbol: set() for symbol in SYMBOLS}
     compared: list[tuple[int, bool]] = []
     try:
-        await until(lambda: len(exchange.subscribed) == 2 * len(SYMBOLS), "the subscriptions", 60)
+        await until(lambda: len(exchange.subscribed) == 2 * len(SYMBOLS), "the subscriptions", 120)
         last_fill: dict[str, int] = {}
         for frame in recorded_frames(RECORDING):
             await exchange.send(frame)

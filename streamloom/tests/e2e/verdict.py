@@ -12,19 +12,19 @@ from streamloom.tests.e2e import answers, oracle
 from streamloom.tests.e2e.answers import Json
 
 
-def whole(demo: RunningDemo, symbol: str, timeout_s: float = 90) -> Json:
+def whole(demo: RunningDemo, symbol: str) -> Json:
     """The coverage, as soon as nothing is missing."""
     try:
         return demo.until(
-            lambda: (found := answers.coverage(demo, symbol)) and answers.is_whole(found) and found, "no gap", timeout_s
+            lambda: (found := answers.coverage(demo, symbol)) and answers.is_whole(found) and found, "no gap"
         )
     except AssertionError as error:
         raise AssertionError(f"{symbol} still misses {answers.coverage(demo, symbol)}") from error
 
 
-def exact(demo: RunningDemo, books: Mapping[str, Book], timeout_s: float = 90) -> dict[str, Json]:
+def exact(demo: RunningDemo, books: Mapping[str, Book]) -> dict[str, Json]:
     """Every trade once, every closed minute and hour as the trades say. The coverage of each symbol, when whole."""
-    found = {symbol: whole(demo, symbol, timeout_s) for symbol in books}
+    found = {symbol: whole(demo, symbol) for symbol in books}
     for symbol, book in books.items():
         held = found[symbol]
         first, last = held["first_trade_id"], held["last_trade_id"]
