@@ -21,7 +21,7 @@ SEED = 21
 # BTCUSDT trades twice a second of its time, DOTUSDT less than once a minute: both can lose their last trade.
 SYMBOLS = ("BTCUSDT", "DOTUSDT")
 ARGUMENTS = ("--symbols", ",".join(SYMBOLS), "--history", "90m")
-MARKET = ("--seed", SEED, "--start", "2026-03-02T10:00:30Z", "--speed")
+MARKET = ("--seed", SEED, "--start", "2026-03-02T10:00:30Z", "--speed", 30)
 
 
 @pytest.fixture
