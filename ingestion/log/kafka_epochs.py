@@ -52,7 +52,7 @@ def settle(clients: Clients, topic_ids: Mapping[str, str], now_ms: int) -> dict[
     Returns when every process can read it. Raises LogError.
     """
     config = clients.config
-    if not _new_lives(read(clients), topic_ids, now_ms):
+    if not new_lives(read(clients), topic_ids, now_ms):
         return {}
     with explained("write epochs"):
         settings = {**config.transactional(_WRITER), "transactional.id": config.name(_WRITER)}
@@ -60,7 +60,7 @@ def settle(clients: Clients, topic_ids: Mapping[str, str], now_ms: int) -> dict[
         until = time.monotonic() + 2 * ANSWER_S
         # First of all: from here on nobody else's writes can come between reading and writing.
         insist(lambda: producer.init_transactions(ANSWER_S), until)
-        new = _new_lives(read(clients), topic_ids, now_ms)
+        new = new_lives(read(clients), topic_ids, now_ms)
         if new:
             producer.begin_transaction()
             for name, life in new.items():
@@ -73,7 +73,8 @@ def settle(clients: Clients, topic_ids: Mapping[str, str], now_ms: int) -> dict[
     return new
 
 
-def _new_lives(known: Mapping[str, Life], topic_ids: Mapping[str, str], now_ms: int) -> dict[str, Life]:
+def new_lives(known: Mapping[str, Life], topic_ids: Mapping[str, str], now_ms: int) -> dict[str, Life]:
+    """The lives that are not known yet."""
     minute = max(1, (now_ms - _EPOCH_FROM_MS) // 60_000)
     new = {}
     for name, topic_id in topic_ids.items():

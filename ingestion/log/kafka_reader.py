@@ -97,9 +97,10 @@ class KafkaReader:
             return Batch(self._checked(messages), assigned, lost)
 
     def _started(self) -> Consumer:
-        if self._consumer is None:
+        if self._transactions is None:
             # First: it ends our predecessor's transaction, for which a restore would have to wait.
             self._transactions = Transactions(self._clients, self.group)
+        if self._consumer is None:
             self._consumer = self._clients.consumer(self._clients.config.member(self.group))
             self._consumer.subscribe(
                 list(self._inputs), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
@@ -178,15 +179,19 @@ class KafkaReader:
     ) -> None:
         """Outputs, state and offsets in one transaction. Raises Aborted, LogError."""
         with self._lock, self._watchdog.watching("commit"):
-            if self.is_closed or self._consumer is None or self._transactions is None:
+            if self.is_closed or self._consumer is None:
                 raise LogError(f"the reader of {self.group} is closed or was never polled: it may not commit")
             following = self._following(state, positions)
             physical = {name: topic for topic, name in self._inputs.items()}
             offsets = [TopicPartition(physical[place.topic], place.partition, at) for place, at in following.items()]
             changes = self._changes(state, following)
+            assert self._transactions is not None  # the poll that gave us partitions made it
             try:
                 self._transactions.run([*outputs, *changes], offsets, self._member)
             except Aborted:
+                # A producer that lost a batch counts wrongly from then on (seen: OUT_OF_ORDER_SEQUENCE_NUMBER).
+                self._transactions.close()
+                self._transactions = None
                 self.rewind()
                 raise
             self._next |= following

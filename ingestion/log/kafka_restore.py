@@ -85,7 +85,7 @@ def restore(
             states[message.partition()][key] = value
         if count % 10_000 == 0:
             progress()
-    return {item.place: _checked(item, committed[item.place], states[item.place.partition]) for item in inputs}
+    return {item.place: checked(item, committed[item.place], states[item.place.partition]) for item in inputs}
 
 
 def _committed(consumer: Consumer, inputs: Sequence[Input], until: float) -> Mapping[port.TopicPartition, int]:
@@ -111,7 +111,8 @@ def _high_watermarks(clients: Clients, places: Sequence[TopicPartition]) -> list
         asker.close()
 
 
-def _checked(item: Input, committed: int, state: dict[str, bytes]) -> Restored:
+def checked(item: Input, committed: int, state: dict[str, bytes]) -> Restored:
+    """Position and state, if they belong together. Raises CorruptState, MovedOn."""
     meta = _meta(item, state.pop(META_KEY, None))
     name = f"{item.place.topic}[{item.place.partition}]"
     if meta is None:

@@ -27,10 +27,16 @@ class Child:
     def kill_after(self, steps: int) -> int:
         """SIGKILL while it works, after so many acknowledgements; the last number it acknowledged."""
         assert self._process.stdout
+        last = "0"
         for _ in range(steps):
             last = self._process.stdout.readline()
         self._process.kill()
         return self._last_line(last)
+
+    def stop(self) -> None:
+        """End it if it still runs."""
+        self._process.kill()
+        self._process.communicate()
 
     def wait_for_its_death(self) -> int:
         """The last number it acknowledged before it killed itself."""
