@@ -12,7 +12,7 @@ from streamloom.bench.catalogue import PATHS
 
 def test_every_path_gives_what_its_naive_version_gives(tmp_path):
     # A process of its own: the engine's folder is the whole process's.
-    command = [sys.executable, "manage.py", "bench", "--trades", "300", "--rounds", "1", "--json"]
+    command = [sys.executable, "manage.py", "bench", "--trades", "120", "--rounds", "1", "--json"]
     environment = {**os.environ, "STREAMLOOM_DATA_DIR": str(tmp_path / "data")}
 
     done = subprocess.run(command, cwd=settings.BASE_DIR, env=environment, capture_output=True, timeout=60, check=False)
