@@ -84,7 +84,7 @@ class ProcessTrades(Role):
         self._now = now
         self._stop = threading.Event()
         self._assets: Mapping[str, Asset] = {}
-        self._assets_at = float("-inf")
+        self._unknown: dict[str, float] = {}
         self._states: dict[tuple[int, str], SymbolState] = {}
         self._processed = 0
         self._last_message_ms: int | None = None
@@ -190,9 +190,14 @@ class ProcessTrades(Role):
         return SymbolProcessor(state, asset, out), out
 
     def _asset(self, symbol: str) -> Asset | None:
-        if symbol not in self._assets and self._now() - self._assets_at > ASSETS_EVERY_S:
-            self._assets, self._assets_at = dict(self._load_assets()), self._now()
-        return self._assets.get(symbol)
+        """What the symbol trades. One that was never asked for is looked up at once: its first record may be its `want`."""
+        asset = self._assets.get(symbol)
+        if asset is None and self._now() - self._unknown.get(symbol, float("-inf")) > ASSETS_EVERY_S:
+            self._assets = dict(self._load_assets())
+            asset = self._assets.get(symbol)
+            if asset is None:
+                self._unknown[symbol] = self._now()
+        return asset
 
     def _publish(
         self, processor: SymbolProcessor, out: Outputs, records: "list[Stored] | tuple[Stored, ...]", pending: Pending

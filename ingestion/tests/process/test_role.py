@@ -113,6 +113,19 @@ def test_what_cannot_be_read_and_whom_nobody_knows_is_buried_and_the_stream_goes
     assert trades_of(log) == [1]
 
 
+def test_a_symbol_that_was_listed_a_moment_ago_loses_no_record(log):
+    known = {"BTCUSDT": ASSETS["BTCUSDT"]}
+    role = ProcessTrades(log, lambda: known)
+    put(log, WANT, make_trade(1, 10))
+    role.step()
+
+    known["ETHUSDT"] = ASSETS["ETHUSDT"]
+    put(log, make_trade(7, 10, symbol="ETHUSDT"))
+    role.step()
+
+    assert trades_of(log) == [1, 7]
+
+
 def test_symbols_do_not_disturb_each_other(log):
     put(log, WANT, make_trade(1, 10), make_trade(7, 10, symbol="ETHUSDT"), make_trade(2, 61_000))
 
