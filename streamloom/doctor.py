@@ -3,6 +3,7 @@
 Embedded, the stores belong to one process: while a demo holds the data folder they are not opened a second time.
 """
 
+import io
 import shutil
 import sys
 import time
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.conf import settings
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from redis import Redis
 
 from analytics.clickhouse.client import client
 from analytics.clickhouse.migrate import HistoryChanged, pending
@@ -44,7 +47,7 @@ def examine() -> Iterator[Finding]:
     if settings.STREAMLOOM_MODE == "embedded":
         yield from _embedded_stores()
     else:
-        yield from _stores()
+        yield from _servers()
     yield check_exchange(settings.BINANCE_REST_URL)
 
 
@@ -100,6 +103,17 @@ def _stores() -> Iterator[Finding]:
     yield _ask("log", check_log, "is KAFKA_BROKERS right, and the broker up?")
 
 
+def _servers() -> Iterator[Finding]:
+    yield _ask("database", check_database, "is DATABASE_URL right, and the server up?")
+    yield _ask("clickhouse", check_clickhouse, "is CLICKHOUSE_URL right, and the server up?")
+    fix = "are KAFKA_BROKERS and the KAFKA_SECURITY_PROTOCOL variables right, and the brokers up?"
+    found = _ask("topics", check_topics, fix)
+    yield found
+    if found.status == OK:
+        yield _ask("log", check_log, fix)
+    yield _ask("redis", check_redis, "is REDIS_URL right, and the server up?")
+
+
 def _ask(name: str, check: Callable[[], Finding], fix: str) -> Finding:
     """The check's finding; any error is one too, because the doctor's patient may fail in every way."""
     if settings.STREAMLOOM_MODE == "embedded":
@@ -131,6 +145,29 @@ def check_clickhouse() -> Finding:
     if waiting:
         return Finding("clickhouse", FAILED, f"{len(waiting)} migrations are pending", "manage.py clickhouse_migrate")
     return Finding("clickhouse", OK, f"{version}, every migration has run")
+
+
+def check_topics() -> Finding:
+    """Are Kafka's topics as the catalogue wants them?"""
+    told = io.StringIO()
+    try:
+        call_command("create_topics", check=True, stdout=told)
+    except CommandError as error:
+        return Finding("topics", FAILED, str(error), "manage.py create_topics makes those that are missing")
+    return Finding("topics", OK, told.getvalue().strip())
+
+
+def check_redis() -> Finding:
+    """Does Redis answer, and does it refuse rather than forget when it is full?"""
+    with Redis.from_url(settings.REDIS_URL, socket_timeout=_ASK_S, socket_connect_timeout=_ASK_S) as redis:
+        found = redis.info()
+    policy = found.get("maxmemory_policy", "unknown")
+    detail = f"{found['redis_version']}, {found['used_memory_human']} used, {policy}"
+    if policy != "noeviction":
+        return Finding(
+            "redis", WARNING, detail, "set maxmemory-policy noeviction: wake-ups may be dropped (late, not lost)"
+        )
+    return Finding("redis", OK, detail)
 
 
 def check_log() -> Finding:

@@ -12,6 +12,7 @@ from ingestion.binance.simulator.server import SimulatedExchange, SimulatorConfi
 from streamloom.demo.folder import hold
 from streamloom.demo.source import free_port
 from streamloom.doctor import check_exchange, check_python, check_space
+from streamloom.services.native import NativeServices
 
 
 def doctor(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -72,3 +73,49 @@ def test_an_exchange_that_answers_is_well_and_one_that_does_not_is_told_with_the
 
     away = check_exchange(f"http://127.0.0.1:{free_port()}")
     assert (away.status, "--source simulated" in away.fix) == ("warning", True)
+
+
+def examine_services(**variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", "doctor"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.mark.services
+def test_new_servers_are_told_with_what_makes_them_ready(
+    services: NativeServices, kafka: str, postgres: str, redis: str, clickhouse_server: str
+) -> None:
+    unused = {"KAFKA_PREFIX": "doctor.", "DATABASE_URL": postgres.removesuffix("streamloom") + "postgres"}
+    told = examine_services(**{**services.environment(), **unused})
+
+    assert told.returncode == 1
+    assert "failed  database" in told.stdout
+    assert "fix: manage.py migrate" in told.stdout
+    assert "failed  topics" in told.stdout
+    assert "fix: manage.py create_topics" in told.stdout
+    assert "ok      redis" in told.stdout
+
+
+def test_servers_that_are_away_are_told_by_the_variable_that_names_them() -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    told = examine_services(
+        STREAMLOOM_MODE="services",
+        SECRET_KEY="key",
+        DATABASE_URL=f"postgres://me:hidden@{nobody}/none",
+        KAFKA_BROKERS=nobody,
+        CLICKHOUSE_URL=f"http://me:hidden@{nobody}/none",
+        REDIS_URL=f"redis://:hidden@{nobody}/0",
+    )
+
+    assert told.returncode == 1
+    for name in ("database", "clickhouse", "topics", "redis"):
+        assert f"failed  {name}" in told.stdout
+    for variable in ("DATABASE_URL", "CLICKHOUSE_URL", "KAFKA_BROKERS", "REDIS_URL"):
+        assert f"{variable} right" in told.stdout or f"are {variable}" in told.stdout
+    assert "hidden" not in told.stdout + told.stderr
