@@ -190,7 +190,7 @@ class ProcessTrades(Role):
         return SymbolProcessor(state, asset, out), out
 
     def _asset(self, symbol: str) -> Asset | None:
-        """What the symbol trades. One that was never asked for is looked up at once: its first record may be its `want`."""
+        """What the symbol trades. A new one is looked up at once: its first record may be its `want`."""
         asset = self._assets.get(symbol)
         if asset is None and self._now() - self._unknown.get(symbol, float("-inf")) > ASSETS_EVERY_S:
             self._assets = dict(self._load_assets())
