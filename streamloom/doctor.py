@@ -153,7 +153,7 @@ def check_topics() -> Finding:
     try:
         call_command("create_topics", check=True, stdout=told)
     except CommandError as error:
-        return Finding("topics", FAILED, str(error), "manage.py create_topics makes those that are missing")
+        return Finding("topics", FAILED, str(error), "are the brokers up? then: manage.py create_topics")
     return Finding("topics", OK, told.getvalue().strip())
 
 

@@ -98,7 +98,7 @@ def test_new_servers_are_told_with_what_makes_them_ready(
     assert "failed  database" in told.stdout
     assert "fix: manage.py migrate" in told.stdout
     assert "failed  topics" in told.stdout
-    assert "fix: manage.py create_topics" in told.stdout
+    assert "manage.py create_topics" in told.stdout
     assert "ok      redis" in told.stdout
 
 
@@ -117,5 +117,5 @@ def test_servers_that_are_away_are_told_by_the_variable_that_names_them() -> Non
     for name in ("database", "clickhouse", "topics", "redis"):
         assert f"failed  {name}" in told.stdout
     for variable in ("DATABASE_URL", "CLICKHOUSE_URL", "KAFKA_BROKERS", "REDIS_URL"):
-        assert f"{variable} right" in told.stdout or f"are {variable}" in told.stdout
+        assert variable in told.stdout
     assert "hidden" not in told.stdout + told.stderr

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import structlog
 import uvicorn
 from django.core.management.base import BaseCommand, CommandParser
 
 from analytics.reading.tail import close_tail
 from ingestion.log import close_log
 from streamloom.web import APPLICATION, server_options
+
+logger = structlog.get_logger(__name__)
 
 
 class Command(BaseCommand):
@@ -22,6 +25,8 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        logger.info("web_started", host=options["host"], port=options["port"])
         uvicorn.run(APPLICATION, host=options["host"], port=options["port"], **server_options())
         close_tail()
         close_log()
+        logger.info("web_stopped")
