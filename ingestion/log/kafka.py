@@ -9,17 +9,16 @@ import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import TimeoutError as NoAnswer
 from typing import Final, NamedTuple
 
 import structlog
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import AdminClient
 
 from ingestion.log import kafka_epochs
 from ingestion.log.kafka_append import Appender
-from ingestion.log.kafka_clients import ANSWER_S, Clients, explained
+from ingestion.log.kafka_clients import ANSWER_S, Clients, ask, explained
 from ingestion.log.kafka_config import KafkaConfig
 from ingestion.log.kafka_epochs import Life
 from ingestion.log.kafka_ranges import Ranges
@@ -69,7 +68,7 @@ class KafkaLog:
         self._admin: AdminClient | None = None
         self._appender = Appender(self._clients)
         self._ranges = Ranges(self._clients)
-        self._reporters: dict[str, Consumer] = {}
+        self._bystanders: dict[str, Consumer] = {}
         self._readers: dict[str, KafkaReader] = {}
         self._tails: list[KafkaTail] = []
 
@@ -110,13 +109,9 @@ class KafkaLog:
         if not positions:
             return
         offsets = [Place(self.physical(topic), partition, at) for (topic, partition), at in positions.items()]
-        with self._guard:
-            self._check_open()
-            if group not in self._reporters:
-                self._reporters[group] = self._clients.consumer(self._config.consumer(group))
-            reporter = self._reporters[group]
+        bystander = self._bystander(group)
         try:
-            reporter.commit(offsets=offsets, asynchronous=False)
+            bystander.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             _log.warning("kafka_report_failed", group=group, error=str(error), hint="only lag displays are late")
 
@@ -196,16 +191,27 @@ class KafkaLog:
     def position(self, group: str, topic: str, partition: int) -> int:
         """What ``group`` has committed or reported; 0 before that. Raises LogError."""
         self._check_place(topic, partition)
-        place, name = Place(self.physical(topic), partition), self._config.name(group)
+        place = Place(self.physical(topic), partition)
         with explained(f"position of {group}"):
-            answers = self._asker().list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(name, [place])], require_stable=False, request_timeout=ANSWER_S
-            )
-            try:
-                found = answers[name].result(timeout=ANSWER_S + 5).topic_partitions[0]
-            except NoAnswer as error:
-                raise LogError(f"Kafka: position of {group}: no answer in {ANSWER_S:.0f} s. Is it running?") from error
+            bystander = self._bystander(group)
+            until = time.monotonic() + ANSWER_S
+            found = ask(lambda: bystander.committed([place], timeout=ANSWER_S), until)[0]
+        if found.error:
+            raise LogError(f"Kafka: position of {group}: {found.error}")
         return max(found.offset, 0)
+
+    def _bystander(self, group: str) -> Consumer:
+        """Asks and tells a group's offsets without being a member of it.
+
+        A consumer: the admin client's question for the same ends the process now and then while a broker is away
+        (an assertion in librdkafka 2.16.0). And read_uncommitted: else it waits for transactions.
+        """
+        with self._guard:
+            self._check_open()
+            if group not in self._bystanders:
+                settings = {**self._config.consumer(group), "isolation.level": "read_uncommitted"}
+                self._bystanders[group] = self._clients.consumer(settings)
+            return self._bystanders[group]
 
     def topic_id(self, topic: str) -> str:
         """The cluster's id of this life of the topic. Raises LogError when it was made anew without create_topics."""
@@ -263,13 +269,13 @@ class KafkaLog:
         """End every wait, then let the sockets go."""
         self.closed = True
         with self._guard:
-            readers, tails, reporters = list(self._readers.values()), self._tails, list(self._reporters.values())
-            self._tails, self._reporters, self._admin = [], {}, None
+            readers, tails, bystanders = list(self._readers.values()), self._tails, list(self._bystanders.values())
+            self._tails, self._bystanders, self._admin = [], {}, None
         self._appender.close()
         for tail in tails:
             tail.end()
         for reader in readers:
             reader.close()
-        for reporter in reporters:
-            reporter.close()
+        for bystander in bystanders:
+            bystander.close()
         self._ranges.close()

@@ -40,7 +40,16 @@ class Clients:
         return AdminClient({"error_cb": _tell, **self.config.common()})
 
 
+_TELL_EVERY_S: Final = 10.0
+_told_at: dict[str, float] = {}
+
+
 def _tell(error: KafkaError) -> None:
+    """Each kind of error once in a while: a client that cannot connect says so several times a second."""
+    now = time.monotonic()
+    if not error.fatal() and now - _told_at.get(error.name(), float("-inf")) < _TELL_EVERY_S:
+        return
+    _told_at[error.name()] = now
     _log.warning(
         "kafka_error", error=error.str(), code=error.name(), fatal=error.fatal(), hint="is KAFKA_BROKERS reachable?"
     )

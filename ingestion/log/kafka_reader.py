@@ -20,6 +20,8 @@ _log = structlog.get_logger(__name__)
 
 # How long a waiting poll does not look up: a stop is noticed after this at the latest.
 _SLICE_S: Final = 0.1
+# A transaction that is not over by then has outlived its time-out, and the brokers refuse it.
+_COMMIT_SHARE: Final = 0.5
 _NOTHING: Final = Batch((), {}, frozenset())
 
 
@@ -178,7 +180,7 @@ class KafkaReader:
         positions: Mapping[port.TopicPartition, int],
     ) -> None:
         """Outputs, state and offsets in one transaction. Raises Aborted, LogError."""
-        with self._lock, self._watchdog.watching("commit"):
+        with self._lock, self._watchdog.watching("commit", _COMMIT_SHARE):
             if self.is_closed or self._consumer is None:
                 raise LogError(f"the reader of {self.group} is closed or was never polled: it may not commit")
             following = self._following(state, positions)

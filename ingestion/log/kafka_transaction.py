@@ -14,7 +14,7 @@ _log = structlog.get_logger(__name__)
 
 # One try of a call; tries go on for less than the watchdog's patience.
 _TRY_S: Final = 10.0
-_TRIES_S: Final = 45.0
+_TRIES_S: Final = 25.0
 _ROOM_S: Final = 30.0
 
 

@@ -31,16 +31,17 @@ class Watchdog:
         self._name, self._limit_s, self._end, self._clock = name, limit_s, end, clock
         self._what = ""
         self._since: float | None = None
+        self._share = 1.0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def watching(self, what: str) -> Iterator[None]:
-        """Whoever stays inside for longer than the limit without ``progress`` ends the process."""
+    def watching(self, what: str, share: float = 1.0) -> Iterator[None]:
+        """Whoever stays inside for longer than the limit (a share of it) without ``progress`` ends the process."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=f"watchdog-{self._name}", daemon=True)
             self._thread.start()
-        self._what = what
+        self._what, self._share = what, share
         self._since = self._clock()
         try:
             yield
@@ -58,7 +59,7 @@ class Watchdog:
     def check(self) -> None:
         """End the process if the call is overdue."""
         since = self._since
-        if since is not None and self._clock() - since > self._limit_s:
+        if since is not None and self._clock() - since > self._limit_s * self._share:
             _log.critical(
                 "kafka_call_stuck",
                 reader=self._name,
