@@ -3,10 +3,11 @@
 import random
 import signal
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from websockets.sync.client import connect
 
+from markets.types import HOUR_MS, MINUTE_MS
 from streamloom.faults.crew import Member
 from streamloom.faults.invariants import Finding, Kind
 from streamloom.faults.sabotage import MARK, Death, has_struck
@@ -74,8 +75,7 @@ def disturb_streams(stage: Stage, chance: random.Random) -> None:
 
 
 def kill_processor_in_transaction(stage: Stage, chance: random.Random) -> list[Finding]:
-    moments = list(TRANSACTION)
-    chance.shuffle(moments)
+    moments = stage.chosen(TRANSACTION, chance)
     return [finding for death in moments for finding in die_at(stage, "process-0", death)]
 
 
@@ -126,10 +126,11 @@ def late_trades(stage: Stage, chance: random.Random) -> None:
     """Ids of BTCUSDT come when the minutes, and then the hour, that they belong to have closed."""
     symbol = SYMBOLS[0]
     newest = stage.newest_due()[symbol]
-    stage.exchange.change(drop_ids={symbol: [[newest + 100, newest + 299]]})
-    stage.exchange.do("refuse", status=418, for_s=130, retry_after_s=5)
-    stage.wait(132)
-    stage.exchange.behave()
+    stage.exchange.change(drop_ids={symbol: [[newest + 50, newest + 249]]})
+    stage.exchange.do("refuse", status=418, for_s=150, retry_after_s=3)
+    over = stage.exchange.now() // HOUR_MS * HOUR_MS + HOUR_MS + 5 * MINUTE_MS
+    stage.until(lambda: stage.exchange.now() > over, "the end of the hour", 150)
+    stage.exchange.do("refuse", status=418, for_s=0.01, retry_after_s=1)
 
 
 def deaf_clients(stage: Stage, chance: random.Random) -> list[Finding]:
@@ -159,9 +160,8 @@ def end_web(stage: Stage, chance: random.Random) -> list[Finding]:
     for _ in range(2):
         stage.until(lambda: stage.get("/health/live"), "web answers")
         stage.wait(chance.uniform(2, 4))
-        process_of: Any = web
-        process_of.send(signal.SIGTERM)
-        if process_of.wait(10) is None:
+        web.send(signal.SIGTERM)
+        if web.wait(10) is None:
             findings.append(Finding(Kind.WRONG, "web ends within 10 s", 1, "it did not"))
     if 1012 not in stage.listener.closings:
         told = f"closed with {stage.listener.closings}"

@@ -1,5 +1,6 @@
 """What is done to the dispatcher, the Celery worker and what they ask."""
 
+import os
 import random
 import signal
 from typing import Final
@@ -33,7 +34,7 @@ def kill_dispatcher(stage: Stage, chance: random.Random) -> list[Finding]:
 
 
 def kill_children(stage: Stage, chance: random.Random) -> list[Finding]:
-    findings = [finding for death in SINK for finding in die_at(stage, "worker", death)]
+    findings = [finding for death in stage.chosen(SINK, chance) for finding in die_at(stage, "worker", death)]
     for _ in range(4):
         children = stage.until(stage.crew["worker"].children, "children")
         stage.wait(chance.uniform(0.5, 2))
@@ -42,8 +43,6 @@ def kill_children(stage: Stage, chance: random.Random) -> list[Finding]:
 
 
 def _send_kill(pid: int) -> None:
-    import os
-
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterable
 from typing import Any, Final
 
+import msgspec
 import redis
 from confluent_kafka import Consumer, Producer
 from confluent_kafka import TopicPartition as Spot
@@ -205,8 +206,6 @@ def _put_back(stage: Stage, topic: str, partition: int, kept: dict[bytes, bytes 
 
 
 def _lowered(meta: bytes | None) -> bytes:
-    import msgspec
-
     found = msgspec.json.decode(meta or b"", type=Meta)
     return msgspec.json.encode(Meta(found.next_offset - 1, found.topic_id, found.version))
 

@@ -25,6 +25,8 @@ logger = structlog.get_logger(__name__)
 RECOVERY_S: Final = 150.0
 # Rebuilds and roll-ups follow the last trade by a moment.
 _QUIET_S: Final = 45.0
+# What a control breaks stays broken.
+_CONTROL_S: Final = 20.0
 # A store that has just come back may refuse the first question.
 _AWAY: Final = (psycopg.Error, ClickHouseError, KafkaException, LogError, OSError)
 
@@ -67,17 +69,17 @@ def run_row(stage: Stage, row: Row, seed: int) -> Result:
     finally:
         stage.exchange.behave()
     last_ids = stage.newest_due()
-    recovery_s, problem = _recover(stage, last_ids)
-    findings, trades, candles = _judge_until_clean(stage, last_ids)
+    recovery_s, problem = _recover(stage, last_ids, _CONTROL_S if row.control else RECOVERY_S)
+    findings, trades, candles = _judge_until_clean(stage, last_ids, 0.0 if row.control else _QUIET_S)
     if problem and not findings:
         findings = [problem]
     return Result(row, seed, trades, candles, (*own, *findings), recovery_s, time.monotonic() - began)
 
 
-def _recover(stage: Stage, last_ids: Mapping[str, int]) -> tuple[float | None, Finding | None]:
+def _recover(stage: Stage, last_ids: Mapping[str, int], within_s: float) -> tuple[float | None, Finding | None]:
     began = time.monotonic()
     try:
-        stage.until(lambda: _patiently(lambda: _all_stored(stage, last_ids)), "all trades", RECOVERY_S)
+        stage.until(lambda: _patiently(lambda: _all_stored(stage, last_ids)), "all trades", within_s)
         recovery_s = time.monotonic() - began
         ends = stage.until(lambda: _patiently(stage.facts.ends), "the ends of the log", 60)
         stage.until(lambda: _patiently(lambda: _has_passed(stage, ends)), "the sink", 60)
@@ -107,8 +109,8 @@ def _has_passed(stage: Stage, ends: Mapping[TopicPartition, int]) -> bool:
     return all(places.get(place, 0) >= end for place, end in ends.items() if end)
 
 
-def _judge_until_clean(stage: Stage, last_ids: Mapping[str, int]) -> tuple[list[Finding], int, int]:
-    until = time.monotonic() + _QUIET_S
+def _judge_until_clean(stage: Stage, last_ids: Mapping[str, int], within_s: float) -> tuple[list[Finding], int, int]:
+    until = time.monotonic() + within_s
     while True:
         judged = _patiently(lambda: _judge(stage, last_ids))
         if judged is not None and (not judged[0] or time.monotonic() > until):

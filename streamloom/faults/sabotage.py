@@ -17,6 +17,8 @@ from typing import Any, Final, NamedTuple
 MARK: Final = "FAULT_MARK"
 # The server is at work on the call by then, and not done.
 _INSIDE_S: Final = 0.002
+# By then a processor is well under way.
+_SETTLED_CALLS: Final = 20
 
 
 class Death(NamedTuple):
@@ -149,6 +151,45 @@ def _restore_without_mark() -> None:
     kafka_restore._checked = unchecked  # noqa: SLF001
 
 
+def _dangle() -> None:
+    """Dies once with its transaction open, the records at the broker, no offset sent; nobody ends it for a minute."""
+    from ingestion.log.kafka_config import KafkaConfig
+    from ingestion.log.kafka_transaction import Transactions
+
+    finish, settings, calls = Transactions._finish, KafkaConfig.transactional, []  # noqa: SLF001
+
+    def transactional(self: KafkaConfig, group: str) -> dict[str, Any]:
+        return {**settings(self, group), "transaction.timeout.ms": 60_000}
+
+    def leave_open(self: Any, offsets: Any, member: Any) -> None:
+        calls.append(1)
+        if len(calls) > _SETTLED_CALLS:
+            self._producer.flush(5)
+            die_once()
+        finish(self, offsets, member)
+
+    KafkaConfig.transactional = transactional  # type: ignore[method-assign]
+    Transactions._finish = leave_open  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def _split_transaction() -> None:
+    """Outputs are committed first, state and offsets after them; the process dies in between, once."""
+    from ingestion.log.kafka_transaction import Transactions
+
+    run, calls = Transactions.run, []
+
+    def twice(self: Any, messages: Any, offsets: Any, member: Any) -> None:
+        listed = list(messages)
+        state = [message for message in listed if message[0].endswith("_state")]
+        run(self, [message for message in listed if not message[0].endswith("_state")], [], member)
+        calls.append(1)
+        if len(calls) > _SETTLED_CALLS:
+            die_once()
+        run(self, state, offsets, member)
+
+    Transactions.run = twice  # type: ignore[method-assign]
+
+
 def _advance_before_insert() -> None:
     """The sink's place moves before the rows are stored; the process dies in between, once."""
     from analytics.sink import load, positions
@@ -225,6 +266,8 @@ def _no_roll_up_marks() -> None:
 
 PROTECTIONS: Final[dict[str, Callable[[], None]]] = {
     "restore-without-mark": _restore_without_mark,
+    "dangle": _dangle,
+    "split-transaction": _split_transaction,
     "advance-before-insert": _advance_before_insert,
     "no-dedup": _no_dedup,
     "no-lease": _no_lease,

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,8 +24,9 @@ from streamloom.supervisor.plan import preparations, roles
 T = TypeVar("T")
 logger = structlog.get_logger(__name__)
 
-# BTCUSDT trades twice a second of its time, DOTUSDT less than once a minute: each can lose its last trade.
-SYMBOLS: Final = ("BTCUSDT", "DOTUSDT")
+# BTCUSDT trades twice a second of its time and shares its partition with DOTUSDT, which trades less than once a minute:
+# each can lose its last trade. ETHUSDT is in the other partition.
+SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "DOTUSDT")
 START: Final = "2026-03-02T10:50:30Z"
 # An hour of the market is two minutes here.
 SPEED: Final = 30
@@ -39,9 +40,11 @@ class NotReached(AssertionError):
 class Stage:
     """One installation, running. Made by ``raised``."""
 
-    def __init__(self, services: NativeServices, folder: Path, seed: int, *, slots: int) -> None:
+    def __init__(self, services: NativeServices, folder: Path, seed: int, *, slots: int, is_short: bool) -> None:
         self.services = services
         self.seed = seed
+        # Of many like moments take a few, chosen by the seed.
+        self.is_short = is_short
         self.place = Place(services)
         self.folder = folder / self.place.name
         self.folder.mkdir(parents=True)
@@ -94,6 +97,10 @@ class Stage:
             self.wait(_LOOK_S)
         return found
 
+    def chosen(self, moments: Sequence[T], chance: random.Random) -> list[T]:
+        """All of the moments in some order, or three of them in a short run."""
+        return chance.sample(moments, 3 if self.is_short else len(moments))
+
     def wait(self, seconds: float) -> None:
         """Let everything run for so long."""
         threading.Event().wait(seconds)
@@ -106,9 +113,11 @@ class Stage:
 
 
 @contextmanager
-def raised(services: NativeServices, folder: Path, seed: int, *, slots: int = 1) -> Iterator[Stage]:
+def raised(
+    services: NativeServices, folder: Path, seed: int, *, slots: int = 1, is_short: bool = False
+) -> Iterator[Stage]:
     """A running stage for as long as the block lasts."""
-    stage = Stage(services, folder, seed, slots=slots)
+    stage = Stage(services, folder, seed, slots=slots, is_short=is_short)
     try:
         stage.open()
         yield stage

@@ -1,6 +1,8 @@
 """``manage.py faults``: the fault matrix on real Kafka, Postgres and Redis."""
 
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -39,6 +41,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{row.label:>4}  {row.name}: {row.fault}")
             return
         chosen = _chosen(options["rows"], short=options["short"])
+        # Whatever ends us, what was started here ends too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         seed = options["seed"] if options["seed"] is not None else time.time_ns() // 1_000_000_000 % 1_000_000
         self.stdout.write(f"seed {seed}")
         folder = Path(tempfile.mkdtemp(prefix="streamloom-faults-"))
@@ -47,7 +51,7 @@ class Command(BaseCommand):
         results = []
         try:
             with running(folder / "services", "kafka", "postgres", "redis", "clickhouse") as services:
-                for result in run_matrix(services, folder, chosen, seed):
+                for result in run_matrix(services, folder, chosen, seed, is_short=options["short"]):
                     results.append(result)
                     self.stdout.write(report.line(result))
                     self.stdout.flush()
