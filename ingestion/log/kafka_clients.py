@@ -104,6 +104,7 @@ _PASSING: Final = frozenset(
         KafkaError.UNSTABLE_OFFSET_COMMIT,
         KafkaError.NETWORK_EXCEPTION,
         KafkaError._TRANSPORT,  # noqa: SLF001 the library's public constants
+        KafkaError._DESTROY_BROKER,  # noqa: SLF001
         KafkaError._TIMED_OUT,  # noqa: SLF001
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
