@@ -8,9 +8,14 @@ import os
 from typing import Any, Final
 
 from celery import Celery
-from celery.signals import worker_process_init
+from celery.signals import worker_init, worker_process_init
+
+from streamloom import worker_metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "streamloom.settings")
+
+# Here, because the tasks' modules make their metrics when they are imported.
+worker_metrics.keep_by_place()
 
 # A connection to Postgres costs several milliseconds of its CPU, and tasks are short and many.
 _KEEP_CONNECTION_S: Final = 60
@@ -28,3 +33,11 @@ def keep_connection(**_: Any) -> None:
     from django.db import connection
 
     connection.settings_dict["CONN_MAX_AGE"] = _KEEP_CONNECTION_S
+
+
+@worker_init.connect
+def serve_metrics(**_: Any) -> None:
+    """Serve what all processes of this worker measure together."""
+    from django.conf import settings
+
+    worker_metrics.start_server(settings.STREAMLOOM_WORKER_METRICS)

@@ -53,6 +53,7 @@ class Environment:
     allowed_hosts: list[str]
     log_format: str
     log_level: str
+    worker_metrics: str
 
 
 def read_environment(base_dir: Path) -> Environment:
@@ -95,6 +96,7 @@ def _read(env: FileAwareEnv, base_dir: Path) -> dict[str, Any]:
         "secret_key": env.str("SECRET_KEY", **required),
         "debug": env.bool("DEBUG", default=False),
         "allowed_hosts": env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"]),
+        "worker_metrics": env.str("STREAMLOOM_WORKER_METRICS", "", validate=_address),
         "log_format": env.str("LOG_FORMAT", "json", validate=validate.OneOf(("json", "pretty"))),
         "log_level": env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(("DEBUG", "INFO", "WARNING", "ERROR"))),
     }
@@ -116,10 +118,14 @@ def _url(*schemes: str) -> Any:
 
 
 def _brokers(text: str) -> None:
-    for broker in filter(None, text.split(",")):
-        host, _, port = broker.strip().rpartition(":")
-        if not host or not port.isdigit():
-            raise ValidationError(f"{broker.strip()!r} is no broker: host:port[,host:port ...]")
+    for broker in text.split(","):
+        _address(broker.strip())
+
+
+def _address(text: str) -> None:
+    host, _, port = text.rpartition(":")
+    if text and not (host and port.isdigit()):
+        raise ValidationError(f"{text!r} is not host:port")
 
 
 def read_kafka_security(env: FileAwareEnv) -> tuple[dict[str, str], Problems]:

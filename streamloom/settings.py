@@ -29,6 +29,7 @@ CLICKHOUSE_URL = environment.clickhouse_url
 REDIS_URL = environment.redis_url
 LOG_FORMAT = environment.log_format
 LOG_LEVEL = environment.log_level
+STREAMLOOM_WORKER_METRICS = environment.worker_metrics
 
 _EMBEDDED = STREAMLOOM_MODE == "embedded"
 

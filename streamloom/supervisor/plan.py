@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Final
 
 _FIRST_METRICS_PORT: Final = 2112
@@ -34,12 +35,13 @@ def preparations() -> list[ProcessPlan]:
     ]
 
 
-def roles(*, port: int, slots: int, workers: int, metrics: bool) -> list[ProcessPlan]:
+def roles(*, port: int, slots: int, workers: int, metrics: Path | None) -> list[ProcessPlan]:
     """The long-running processes, in the order in which they are started: readers before writers.
 
-    ``slots``: processors; ``workers``: processes of the Celery worker; ``metrics``: serve them on 2112 and up.
+    ``slots``: processors; ``workers``: processes of the Celery worker; ``metrics``: serve them on 2112 and
+    up, with this folder for those of the worker (None: do not).
     """
-    ports = iter(range(_FIRST_METRICS_PORT, _FIRST_METRICS_PORT + 3 + slots)) if metrics else iter(())
+    ports = iter(range(_FIRST_METRICS_PORT, _FIRST_METRICS_PORT + 4 + slots)) if metrics else iter(())
 
     def role(name: str, command: str, slot: int = 0) -> ProcessPlan:
         args = ("--metrics-port", str(next(ports, 0)))
@@ -49,13 +51,14 @@ def roles(*, port: int, slots: int, workers: int, metrics: bool) -> list[Process
     first = role("process-0", "process_trades")
     repair = role("repair", "repair_gaps")
     dispatch = role("dispatch", "dispatch_sink")
+    tasks = worker(workers, metrics, next(ports, 0))
     others = [role(f"process-{slot}", "process_trades", slot) for slot in range(1, slots)]
     web = _manage("web", "serve", "--port", str(port))
     symbols = _manage("symbols", "sync_symbols", kind=Kind.UNTIL_DONE)
-    return [web, symbols, worker(workers), dispatch, first, *others, repair, ingest]
+    return [web, symbols, tasks, dispatch, first, *others, repair, ingest]
 
 
-def worker(processes: int) -> ProcessPlan:
+def worker(processes: int, metrics: Path | None, metrics_port: int) -> ProcessPlan:
     """The Celery worker: it forks, so nothing that cannot be forked may be open in it."""
     args = (
         "-m",
@@ -70,7 +73,10 @@ def worker(processes: int) -> ProcessPlan:
         str(processes),
     )
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO")
-    return ProcessPlan("worker", (sys.executable, *args, *quiet))
+    env = {}
+    if metrics is not None:
+        env = {"PROMETHEUS_MULTIPROC_DIR": str(metrics), "STREAMLOOM_WORKER_METRICS": f"127.0.0.1:{metrics_port}"}
+    return ProcessPlan("worker", (sys.executable, *args, *quiet), env)
 
 
 def _manage(name: str, *args: str, env: dict[str, str] | None = None, kind: Kind = Kind.ROLE) -> ProcessPlan:

@@ -17,7 +17,8 @@ IMPURE = {
 }  # fmt: skip
 # Folders of one person's machine have no place in what everybody gets.
 MACHINE_PATH = re.compile(r"(?<![\w.:/-])/(?:home|Users|root|work|opt)/\w+")
-ALLOWED_PATHS = re.compile(r"^(static/vendor/|requirements/)")
+# compose.yaml names folders inside its images.
+ALLOWED_PATHS = re.compile(r"^(static/vendor/|requirements/|compose/compose\.yaml$)")
 
 
 def tracked(pattern: str = "*") -> list[Path]:

@@ -5,6 +5,7 @@ import random
 import signal
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 
 from django.conf import settings
@@ -36,12 +37,11 @@ class Command(BaseCommand):
                 "STREAMLOOM_MODE is not services. Without servers: manage.py demo; to get some: make up, "
                 'or make services and eval "$(make -s services-env)"'
             )
-        plans = roles(
-            port=options["port"],
-            slots=options["processors"],
-            workers=options["workers"],
-            metrics=not options["no_metrics"],
-        )
+        with TemporaryDirectory(prefix="streamloom-worker-") as folder:
+            self._run(options, None if options["no_metrics"] else Path(folder))
+
+    def _run(self, options: dict[str, Any], metrics: Path | None) -> None:
+        plans = roles(port=options["port"], slots=options["processors"], workers=options["workers"], metrics=metrics)
         width = max(len(plan.name) for plan in (*preparations(), *plans))
         lines = Lines(sys.stdout, width, options["log_dir"])
         try:

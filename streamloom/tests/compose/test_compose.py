@@ -88,7 +88,7 @@ def test_every_variable_from_a_file_names_a_secret_of_its_service(compose: dict[
 
 def test_it_runs_every_role_that_make_run_runs(compose: dict[str, Any]) -> None:
     commands = " ".join(str(service.get("command")) for service in compose["services"].values())
-    plans = [*preparations(), *roles(port=8000, slots=2, workers=2, metrics=True)]
+    plans = [*preparations(), *roles(port=8000, slots=2, workers=2, metrics=None)]
 
     for plan in plans:
         words = [word for word in plan.args if word in get_commands()]

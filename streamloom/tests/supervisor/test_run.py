@@ -155,11 +155,12 @@ def test_processes_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_each_process_has_its_own_name_slot_and_metrics_port() -> None:
-    plans = roles(port=8000, slots=3, workers=2, metrics=True)
+    plans = roles(port=8000, slots=3, workers=2, metrics=Path("/nowhere"))
 
     names = [plan.name for plan in plans]
     ports = [plan.args[plan.args.index("--metrics-port") + 1] for plan in plans if "--metrics-port" in plan.args]
+    ports += [plan.env["STREAMLOOM_WORKER_METRICS"].rpartition(":")[2] for plan in plans if plan.name == "worker"]
     slots = [plan.env["STREAMLOOM_SLOT"] for plan in plans if plan.name.startswith("process-")]
     assert len(set(names)) == len(names)
-    assert sorted(ports) == ["2112", "2113", "2114", "2115", "2116", "2117"]
+    assert sorted(ports) == ["2112", "2113", "2114", "2115", "2116", "2117", "2118"]
     assert slots == ["0", "1", "2"]
