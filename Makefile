@@ -12,7 +12,7 @@ ARGS ?=
 # Inside a function's arguments a comma must be spelled so.
 COMMA := ,
 
-.PHONY: help setup demo test lint types unit browser faults fmt lock simulate run services services-env services-down secrets up down clean
+.PHONY: help setup demo test lint types unit browser faults faults-embedded fmt lock simulate run services services-env services-down secrets up down clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -46,7 +46,10 @@ types: setup ## strict types of the pure core
 unit: setup ## the tests without a browser
 	$(PY) -m pytest -m "not browser and not faults" $(ARGS)
 
-faults: setup ## kills, cuts and freezes at random moments, for minutes; FAULT_SEED=... replays a failure
+faults: setup ## the fault matrix on real servers (docs/faults.md), e.g. make faults ARGS="--rows 4,13 --seed 7"
+	@exec $(PY) manage.py faults $(ARGS)
+
+faults-embedded: setup ## kills, cuts and freezes of the demo, for minutes; FAULT_SEED=... replays a failure
 	$(PY) -m pytest -m faults $(ARGS)
 
 browser: setup ## the tests in a real browser (Chromium); a process of its own, because Playwright keeps the event loop
