@@ -12,7 +12,7 @@ ARGS ?=
 # Inside a function's arguments a comma must be spelled so.
 COMMA := ,
 
-.PHONY: help setup demo test lint types unit browser faults faults-embedded fmt lock simulate run services services-env services-down secrets up down clean
+.PHONY: help setup demo test lint types unit http browser faults faults-embedded fmt lock simulate run services services-env services-down secrets up down clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,7 +34,7 @@ endif
 demo: setup ## run everything on this machine, e.g. make demo ARGS="--port 8123 --source simulated"
 	@exec $(PY) manage.py demo $(ARGS)
 
-test: lint types unit browser ## every check and every test
+test: lint types unit http browser ## every check and every test
 
 lint: setup ## style, and who may import whom
 	$(VENV)/bin/ruff check .
@@ -45,6 +45,10 @@ types: setup ## strict types of the pure core
 
 unit: setup ## the tests without a browser
 	$(PY) -m pytest -m "not browser and not faults" $(ARGS)
+
+http: setup ## the store's tests again, with ClickHouse asked over HTTP as in services mode
+	STREAMLOOM_TEST_CLICKHOUSE=server $(PY) -m pytest analytics/tests/clickhouse/test_client.py \
+		analytics/tests/clickhouse/test_migrate.py analytics/tests/candles analytics/tests/sink/test_load.py
 
 faults: setup ## the fault matrix on real servers (docs/faults.md), e.g. make faults ARGS="--rows 4,13 --seed 7"
 	@exec $(PY) manage.py faults $(ARGS)
