@@ -76,7 +76,7 @@ run: setup ## run every role as its own process on real servers (STREAMLOOM_MODE
 services: setup ## start Kafka, Postgres, Redis and the ClickHouse engine as processes of this machine; say what is missing
 	@$(PY) -m streamloom.services up $(ARGS)
 
-services-env: setup ## print the environment that uses them: eval "$$(make -s services-env)"
+services-env: setup ## print the environment that uses them: eval "$(make -s services-env)"
 	@$(PY) -m streamloom.services env
 
 services-down: setup ## end exactly what `make services` started; the data in var/services stays
