@@ -25,7 +25,7 @@ _LOOK_BACK: Final = 20_000
 
 def standing(log: Log, symbol: str) -> Standing | None:
     """Where the symbol stands by its newest live record, else by its newest stored minute; None without both."""
-    live = _newest_live(log, symbol)
+    live = newest_live(log, symbol)
     if live is not None and live.closed_to is not None:
         return Standing(live.feed_time, live.closed_to, live.last_trade_id)
     answer = client().query(sql("newest_minutes"), parameters={"symbols": [symbol], "since": 0})
@@ -34,7 +34,8 @@ def standing(log: Log, symbol: str) -> Standing | None:
     return None
 
 
-def _newest_live(log: Log, symbol: str) -> Live | None:
+def newest_live(log: Log, symbol: str) -> Live | None:
+    """The symbol's newest live record; None when it is too far back in the log."""
     topic = CANDLES_LIVE.name
     partition = log.partition_of(topic, symbol)
     end = log.end_offset(topic, partition)

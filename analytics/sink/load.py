@@ -18,6 +18,7 @@ from analytics.clickhouse.client import client
 from analytics.clickhouse.sql import sql
 from analytics.models import SinkPosition
 from analytics.sink import marks, positions, tables
+from analytics.sink.lost import lost_trades
 from analytics.sink.marks import Mark, Marks
 from analytics.sink.tables import Read, Route, Unread
 from ingestion.log import codec, topics
@@ -119,10 +120,13 @@ def _skip_gone(log: Log, held: SinkPosition, oldest: int) -> int:
         partition=held.partition,
         first=held.next_offset,
         lost=lost,
-        hint="the sink was away for longer than the retention; trades of that time come back by backfill",
+        hint="the sink was away for longer than the retention; its trades are fetched again by repair_gaps",
     )
-    positions.advance(held, oldest, Marks())
+    # Before the append: embedded, raw_trades may wait for a processor that waits for us.
     log.report(topics.GROUP_SINK, {TopicPartition(held.topic, held.partition): oldest})
+    if held.topic == topics.ENRICHED_TRADES.name:
+        log.append(topics.RAW_TRADES.name, map(codec.to_record, lost_trades(log, held.partition, oldest)))
+    positions.advance(held, oldest, Marks())
     return lost
 
 

@@ -20,6 +20,7 @@ from ingestion.pipeline.records import (
     Hole,
     Kline,
     Live,
+    Lost,
     RawRecord,
     Trade,
     Unwatch,
@@ -50,7 +51,7 @@ _AMOUNTS = frozenset(
         "last_close",
     )
 )
-_KINDS: Final = {"want": Want, "hole": Hole, "unwatch": Unwatch}
+_KINDS: Final = {"want": Want, "hole": Hole, "unwatch": Unwatch, "lost": Lost}
 _KIND_OF: Final = {struct: kind for kind, struct in _KINDS.items()}
 
 

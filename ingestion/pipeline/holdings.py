@@ -5,6 +5,7 @@ deduplication, gap detection and proof of completeness at once (DESIGN section 7
 """
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from enum import Enum
 from itertools import pairwise
 
@@ -12,6 +13,9 @@ import msgspec
 
 from ingestion.pipeline.records import CoverageEvent, CoverageKind
 from markets.types import DAY_MS
+
+# The cause of a gap in what was held once.
+LOST = "lost"
 
 
 class Gap(msgspec.Struct, gc=False):
@@ -261,6 +265,17 @@ class Holdings(msgspec.Struct):
         told = [self._event(CoverageKind.GAP_OPENED, part, clock) for part in rest]
         return [self._event(CoverageKind.HOLE, hole, clock), *told]
 
+    def lose(self, from_id: int, to_id: int, from_time: int, to_time: int, clock: int) -> list[CoverageEvent]:
+        """Held ids of ``from_id..to_id`` are not held any more: a gap like any other. The rest stays as it is."""
+        events: list[CoverageEvent] = []
+        for segment in self.segments:
+            low, high = max(from_id, segment.lo), min(to_id, segment.hi)
+            for first, last in _between([*segment.gaps, *segment.holes], low, high):
+                gap = Gap(first, last, from_time, to_time, LOST)
+                segment.gaps.insert(bisect_left(segment.gaps, first, key=_first_id), gap)
+                events.append(self._event(CoverageKind.GAP_OPENED, gap, clock))
+        return events
+
     def close_segment(self, at: int) -> list[CoverageEvent]:
         """The symbol was switched off, or was silent for a day: what follows is another segment."""
         segment = self.open_segment()
@@ -304,6 +319,18 @@ class Holdings(msgspec.Struct):
 
 
 _NOTHING: list[CoverageEvent] = []
+
+
+def _between(spans: list[Gap], low: int, high: int) -> Iterator[tuple[int, int]]:
+    """The id ranges of ``low..high`` (inclusive) that lie in none of the spans."""
+    for span in sorted(spans, key=_first_id):
+        if span.to_id < low or span.from_id > high:
+            continue
+        if span.from_id > low:
+            yield low, span.from_id - 1
+        low = span.to_id + 1
+    if low <= high:
+        yield low, high
 
 
 def _cause_above(segment: Segment) -> str:

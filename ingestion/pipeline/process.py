@@ -8,7 +8,7 @@ import msgspec
 
 from ingestion.pipeline.closing import Minutes
 from ingestion.pipeline.enrich import enrich
-from ingestion.pipeline.holdings import Holdings, Verdict
+from ingestion.pipeline.holdings import LOST, Holdings, Verdict
 from ingestion.pipeline.records import (
     CandleRecord,
     CoverageEvent,
@@ -18,6 +18,7 @@ from ingestion.pipeline.records import (
     Hole,
     Kline,
     Live,
+    Lost,
     RawRecord,
     Reason,
     Trade,
@@ -128,7 +129,9 @@ class SymbolProcessor:
         state.clock = clock
         if events:
             self._tell(events)
-        late = self._place(trade)
+        # What was lost after it had been taken is in its minute already, open or closed.
+        again = verdict is Verdict.FILLED and events[0].cause == LOST
+        late = again or self._place(trade)
         self._out.enriched.append((index, enrich(trade, self._asset, clock, late)))
 
     def _place(self, trade: Trade) -> bool:
@@ -164,7 +167,7 @@ class SymbolProcessor:
             self._out.klines.append(stored)
             self._publish((verdicts, behind))
 
-    def _statement(self, record: Want | Hole | Unwatch) -> None:
+    def _statement(self, record: Want | Hole | Unwatch | Lost) -> None:
         state = self.state
         state.clock = max(state.clock, record.event_time)
         holdings = state.holdings
@@ -172,6 +175,8 @@ class SymbolProcessor:
             self._tell(holdings.want(record.from_id, record.covered_from, record.cause, state.clock))
         elif type(record) is Hole:
             self._tell(holdings.declare_hole(record.from_id, record.to_id, record.cause, state.clock))
+        elif type(record) is Lost:
+            self._tell(holdings.lose(record.from_id, record.to_id, record.from_time, record.to_time, state.clock))
         else:
             self._tell(holdings.close_segment(state.clock))
 

@@ -109,7 +109,21 @@ class Unwatch(msgspec.Struct, frozen=True, gc=False):
     event_time: int
 
 
-RawRecord = Trade | Kline | Want | Hole | Unwatch
+class Lost(msgspec.Struct, frozen=True, gc=False):
+    """Held ids ``from_id..to_id`` (inclusive) were deleted before they were stored: they must come again.
+
+    The times are those of the stored trades next to them.
+    """
+
+    symbol: str
+    from_id: int
+    to_id: int
+    from_time: int
+    to_time: int
+    event_time: int
+
+
+RawRecord = Trade | Kline | Want | Hole | Unwatch | Lost
 
 
 class Enriched(msgspec.Struct, frozen=True, gc=False):

@@ -145,7 +145,8 @@ def _judge_served(stage: Stage, symbol: str, last: int) -> tuple[list[Finding], 
     findings = judge_pages(symbol, rows, truth, [oracle.listed(trade) for trade in truth])
     minutes: list[Json] = []
     for interval in (Interval.M1, Interval.H1):
-        first = interval.open_of(start) if interval.open_of(start) == start else interval.next_open(start)
+        first = interval.open_of(start)
+        first = first if first == start else interval.next_open(first)
         due = oracle.candles(truth, interval, first, interval.open_of(end))
         mine = answers.candles(stage, symbol, interval, first, interval.open_of(end)) if due else []
         findings += judge_candles(symbol, interval.value, mine, due)

@@ -18,14 +18,17 @@ from analytics.tests.samples import (
     closed,
     enriched,
     kline_of,
+    live,
     put,
     segment,
     span,
     trade,
 )
+from ingestion.log import codec
 from ingestion.log.port import RangeGone, Record
-from ingestion.log.topics import CANDLES_1M, COVERAGE, DEAD_LETTERS, ENRICHED_TRADES, GROUP_SINK
+from ingestion.log.topics import CANDLES_1M, COVERAGE, DEAD_LETTERS, ENRICHED_TRADES, GROUP_SINK, RAW_TRADES
 from ingestion.pipeline.records import CoverageKind
+from markets.models import Symbol
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -188,6 +191,24 @@ def test_what_retention_took_is_skipped_and_the_rest_is_stored(clickhouse, log):
 
     assert rows("SELECT trade_id FROM trades_enriched FINAL") == [(3,)]
     assert sink_positions() == {(TRADES, 0): 3}
+
+
+def test_trades_that_were_deleted_before_they_were_stored_are_asked_for_again(clickhouse, log):
+    Symbol.objects.create(symbol=BTC, base="BTC", quote="USDT", trades_enabled=True)
+    put_trades(log, 2)
+    run(log)
+    put_trades(log, 3, start=5)
+    put(log, live(TEN + 9, TEN, last_trade_id=7, last_trade_time=TEN + 7))
+
+    def read_range(topic, partition, start, end):
+        if topic == TRADES and start < 3:
+            raise RangeGone(topic, partition, start, 3)
+        return log.read_range(topic, partition, start, end)
+
+    run(CutLog(log, read_range=read_range))
+
+    raw = log.read_range(RAW_TRADES.name, 0, 0, log.end_offset(RAW_TRADES.name, 0))
+    assert [(lost.from_id, lost.to_id) for lost in map(codec.raw, (r.value for r in raw))] == [(3, 5)]
 
 
 def test_a_failure_is_kept_and_tried_again_later(clickhouse, log):

@@ -16,7 +16,7 @@ from ingestion.pipeline.process import (
     dump_state,
     load_state,
 )
-from ingestion.pipeline.records import Hole, Kline, Trade, Unwatch, Want
+from ingestion.pipeline.records import Hole, Kline, Lost, Trade, Unwatch, Want
 from ingestion.pipeline.verdict import compare
 from ingestion.pipeline.window import empty_candle, fold, roll_up
 from ingestion.tests.pipeline.factories import (
@@ -231,6 +231,21 @@ def test_a_hole_is_no_gap_any_more_but_still_missing():
 
     assert coverage.gaps == ()
     assert [(hole.from_id, hole.to_id) for hole in coverage.holes] == [(2, 3)]
+
+
+def test_trades_that_were_lost_after_they_were_taken_come_again_and_change_no_minute():
+    run = Run(WANT, *(make_trade(i, i * 10) for i in (1, 2, 3, 5)))
+    run.take(Lost("BTCUSDT", 0, 4, START, START + 50, START))
+
+    coverage = fold_events(run.out.coverage)
+    assert [(gap.from_id, gap.to_id) for gap in coverage.gaps] == [(1, 3), (4, 4)]
+
+    run.take(make_trade(2, 20), make_trade(2, 20), make_trade(1, 10), make_trade(3, 30), make_trade(4, 40))
+    run.take(make_trade(6, 60_001))
+
+    assert fold_events(run.out.coverage).gaps == ()
+    assert [e.trade.trade_id for _, e in run.out.enriched] == [1, 2, 3, 5, 2, 1, 3, 4, 6]
+    assert run.states() == [(0, "closed", "closed", 5)]
 
 
 def test_history_wanted_later_is_late_and_leaves_the_live_minute_alone():
