@@ -13,11 +13,14 @@ from confluent_kafka import TopicPartition as Spot
 from confluent_kafka.admin import AdminClient
 
 from ingestion.log.kafka_restore import META_KEY, Meta
+from ingestion.log.port import TopicPartition
 from ingestion.log.topics import DEAD_LETTERS, ENRICHED_TRADES, PROCESSOR_STATE, RAW_TRADES
 from streamloom.faults.acts import kill
+from streamloom.faults.crew import run_once
 from streamloom.faults.invariants import Finding, Kind
 from streamloom.faults.place import PARTITIONS
 from streamloom.faults.stage import SYMBOLS, Stage
+from streamloom.supervisor.plan import preparations
 
 _GARBAGE: Final = (b"", b"\x00\xff", b"{", b'{"price":1}', b'{"kind":"nonsense","symbol":"BTCUSDT"}')
 _PROCESSORS: Final = ("process-0", "process-1")
@@ -215,3 +218,48 @@ def _delete_all(stage: Stage, topic: str, partition: int) -> None:
     # -1: up to the high watermark.
     for answer in admin.delete_records([Spot(topic, partition, -1)]).values():
         answer.result(timeout=15)
+
+
+def let_retention_pass(stage: Stage, chance: random.Random) -> list[Finding]:
+    """Trades are deleted while the worker, who has not stored them, is away."""
+    worker, name = stage.crew["worker"], ENRICHED_TRADES.name
+    worker.hold()
+    kill(worker, group=True)
+    stage.wait(chance.uniform(5, 8))
+    places, ends = stage.facts.places(), stage.facts.ends()
+    # What is stored was compared as it is; what is deleted cannot be.
+    stage.facts.look({place: places.get(place, 0) for place in ends})
+    admin = AdminClient({"bootstrap.servers": stage.place.brokers})
+    spots = [Spot(stage.place.prefix + name, p, ends[TopicPartition(name, p)]) for p in range(PARTITIONS)]
+    for answer in admin.delete_records(spots).values():
+        answer.result(timeout=15)
+    for partition in range(PARTITIONS):
+        place = TopicPartition(name, partition)
+        stage.facts.forget(name, partition, places[place], ends[place])
+    worker.start()
+    alarm = "records were deleted before they were stored"
+    try:
+        stage.until(lambda: alarm in worker.log.read_text(), "the alarm", 60)
+    except AssertionError as error:
+        return [Finding(Kind.WRONG, "an alarm is raised", 1, str(error))]
+    return []
+
+
+def make_topic_anew(stage: Stage, chance: random.Random) -> list[Finding]:
+    """``raw_trades`` is deleted and made again: its offsets begin anew, and nothing may be taken for read."""
+    for name in ("ingest", "repair", *_PROCESSORS):
+        stage.crew[name].hold()
+        stage.crew[name].send(signal.SIGTERM)
+        stage.crew[name].wait(10)
+    topic = stage.place.prefix + RAW_TRADES.name
+    admin = AdminClient({"bootstrap.servers": stage.place.brokers})
+    for answer in admin.delete_topics([topic]).values():
+        answer.result(timeout=15)
+    stage.wait(3)
+    run_once(next(plan for plan in preparations() if plan.name == "create-topics"), stage.environment)
+    stage.crew["ingest"].start()
+    stage.wait(5)
+    findings = _refuses(stage, "the state of another life of its topic", [])
+    if "made anew" not in stage.crew["process-0"].log.read_text():
+        findings.append(Finding(Kind.WRONG, "an alarm is raised", 1, "the processor does not say why"))
+    return findings

@@ -81,7 +81,7 @@ class _Topic:
     """What was read of a topic so far; records do not change, so nothing is read twice."""
 
     read_to: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    keys: list[Key] = field(default_factory=list)
+    keys: list[tuple[int, int, Key]] = field(default_factory=list)
 
 
 class Facts:
@@ -155,7 +155,7 @@ class Facts:
             ends,
             self.places(),
             tuple(Step(*row) for row in self.ask("SELECT topic, partition, was, becomes FROM fault_steps ORDER BY id")),
-            {topic: list(self._topics[topic].keys) for topic in _KEYS},
+            {topic: [key for _, _, key in self._topics[topic].keys] for topic in _KEYS},
             {topic: self.tables(f"SELECT {key} FROM {table} FINAL") for topic, (table, key) in _KEYS.items()},
             tuple(self._versions),
             dict(self._coverage),
@@ -164,6 +164,13 @@ class Facts:
             tuple(self._letters),
         )
 
+    def forget(self, topic: str, partition: int, stored_to: int, deleted_to: int) -> None:
+        """Retention took the records from ``stored_to`` on: they need not be anywhere any more."""
+        state = self._topics[topic]
+        gone = range(stored_to, deleted_to)
+        state.keys = [item for item in state.keys if item[0] != partition or item[1] not in gone]
+        state.read_to[partition] = max(state.read_to[partition], deleted_to)
+
     def _counts(self) -> list[Key]:
         open_time = "toUnixTimestamp64Milli(open_time)"
         return self.tables(f"SELECT interval, symbol, {open_time}, agg_trades FROM candles FINAL")
@@ -171,7 +178,9 @@ class Facts:
     def _take(self, topic: str, records: Iterable[Stored], epoch: int, state: _Topic) -> None:
         take = self._takers().get(topic)
         if take is not None:
-            state.keys += [take(stored, epoch << 40 | stored.offset) for stored in records]
+            state.keys += [
+                (stored.partition, stored.offset, take(stored, epoch << 40 | stored.offset)) for stored in records
+            ]
 
     def _takers(self) -> dict[str, Callable[[Stored, int], Key]]:
         return {

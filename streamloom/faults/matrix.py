@@ -16,7 +16,8 @@ Act = Callable[[Stage, random.Random], Iterable[Finding] | None]
 class Row:
     """``number`` as in the matrix; ``is_short``: part of ``make test``; ``spoils``: the next row needs a new stage.
 
-    ``control``: a protection is switched off, and the harness must find something.
+    ``control``: a protection is switched off, and the harness must find something. ``is_last``: nothing goes on after
+    it, so all is compared before it.
     """
 
     number: int
@@ -27,6 +28,7 @@ class Row:
     is_short: bool = False
     spoils: bool = False
     control: bool = False
+    is_last: bool = False
 
     @property
     def label(self) -> str:
@@ -154,6 +156,23 @@ ROWS: Final = (
         "immediate stop, away for 15 s; SIGKILL",
         "dispatcher and sink reconnect",
         acts_stores.lose_postgres,
+    ),
+    Row(
+        19,
+        "retention passes what is not stored",
+        "the worker is away, and every trade that waits for it is deleted",
+        "alarm; fetched again by repair",
+        acts_stores.let_retention_pass,
+        spoils=True,
+    ),
+    Row(
+        20,
+        "a topic deleted and made anew",
+        "raw_trades, under a processor's state (all is compared before)",
+        "the processor refuses, and says why",
+        acts_stores.make_topic_anew,
+        spoils=True,
+        is_last=True,
     ),
     Row(
         21,

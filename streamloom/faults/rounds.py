@@ -61,19 +61,25 @@ class Result:
 def run_row(stage: Stage, row: Row, seed: int) -> Result:
     """Do what the row says to a running stage, and compare everything that came out since it was raised."""
     began = time.monotonic()
-    own: list[Finding] = []
-    try:
-        own = list(row.act(stage, chance_of(seed, row.number)) or ())
-    except NotReached as problem:
-        own.append(Finding(Kind.WRONG, "the row could be done", 1, str(problem)))
-    finally:
-        stage.exchange.behave()
+    own: list[Finding] = [] if row.is_last else _act(stage, row, seed)
     last_ids = stage.newest_due()
     recovery_s, problem = _recover(stage, last_ids, _CONTROL_S if row.control else RECOVERY_S)
     findings, trades, candles = _judge_until_clean(stage, last_ids, 0.0 if row.control else _QUIET_S)
     if problem and not findings:
         findings = [problem]
+    if row.is_last:
+        own, recovery_s = _act(stage, row, seed), None
     return Result(row, seed, trades, candles, (*own, *findings), recovery_s, time.monotonic() - began)
+
+
+def _act(stage: Stage, row: Row, seed: int) -> list[Finding]:
+    """Do it; what the act itself found. Whatever it did to the exchange is over then."""
+    try:
+        return list(row.act(stage, chance_of(seed, row.number)) or ())
+    except NotReached as problem:
+        return [Finding(Kind.WRONG, "the row could be done", 1, str(problem))]
+    finally:
+        stage.exchange.behave()
 
 
 def _recover(stage: Stage, last_ids: Mapping[str, int], within_s: float) -> tuple[float | None, Finding | None]:
