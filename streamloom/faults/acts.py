@@ -57,7 +57,7 @@ def kill_again_and_again(stage: Stage, name: str, times: int, chance: random.Ran
 
 
 def kill_ingest(stage: Stage, chance: random.Random) -> None:
-    kill_again_and_again(stage, "ingest", 4, chance)
+    kill_again_and_again(stage, "ingest", stage.times(4), chance)
 
 
 def disturb_streams(stage: Stage, chance: random.Random) -> None:

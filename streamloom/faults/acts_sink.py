@@ -29,13 +29,13 @@ _AT_ONCE: Final = 5
 def kill_dispatcher(stage: Stage, chance: random.Random) -> list[Finding]:
     wake = "analytics.sink.dispatch:Wakes.sink"
     findings = [f for when in ("before", "after") for f in die_at(stage, "dispatch", Death(wake, when, 3))]
-    kill_again_and_again(stage, "dispatch", 2, chance)
+    kill_again_and_again(stage, "dispatch", stage.times(2), chance)
     return findings
 
 
 def kill_children(stage: Stage, chance: random.Random) -> list[Finding]:
     findings = [finding for death in stage.chosen(SINK, chance) for finding in die_at(stage, "worker", death)]
-    for _ in range(4):
+    for _ in range(stage.times(4)):
         children = stage.until(stage.crew["worker"].children, "children")
         stage.wait(chance.uniform(0.5, 2))
         _send_kill(chance.choice(children))

@@ -98,8 +98,12 @@ class Stage:
         return found
 
     def chosen(self, moments: Sequence[T], chance: random.Random) -> list[T]:
-        """All of the moments in some order, or three of them in a short run."""
-        return chance.sample(moments, 3 if self.is_short else len(moments))
+        """All of the moments in some order, or two of them in a short run."""
+        return chance.sample(moments, 2 if self.is_short else len(moments))
+
+    def times(self, many: int) -> int:
+        """How often to do what is done again and again."""
+        return 1 if self.is_short else many
 
     def wait(self, seconds: float) -> None:
         """Let everything run for so long."""
