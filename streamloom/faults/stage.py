@@ -53,7 +53,7 @@ class Stage:
         self.environment = self.place.environment(self.exchange.rest_url, self.exchange.ws_url, self.folder)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        plans = roles(port=port, slots=slots, workers=2, metrics=False)
+        plans = roles(port=port, slots=slots, workers=2, metrics=None)
         self.crew = Crew([plan for plan in plans if plan.name != "symbols"], self.environment, self.folder / "logs")
         self._symbols_plan = next(plan for plan in plans if plan.name == "symbols")
         self.facts = Facts(self.place)
