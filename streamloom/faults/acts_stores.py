@@ -29,7 +29,7 @@ _PROCESSORS: Final = ("process-0", "process-1")
 def broker_away(stage: Stage, chance: random.Random) -> None:
     stage.services.stop("kafka")
     stage.wait(30)
-    stage.services.start("kafka")
+    stage.bring_back("kafka")
     stage.wait(chance.uniform(5, 10))
     stage.services.pause("kafka")
     stage.wait(20)
@@ -39,7 +39,7 @@ def broker_away(stage: Stage, chance: random.Random) -> None:
 def kill_broker(stage: Stage, chance: random.Random) -> None:
     for _ in range(3):
         stage.services.kill("kafka")
-        stage.services.start("kafka")
+        stage.bring_back("kafka")
         stage.wait(chance.uniform(3, 8))
 
 
@@ -50,7 +50,7 @@ def lose_redis(stage: Stage, chance: random.Random) -> None:
             asked.flushall()
     stage.services.kill("redis")
     stage.wait(5)
-    stage.services.start("redis")
+    stage.bring_back("redis")
 
 
 def freeze_redis(stage: Stage, chance: random.Random) -> None:
@@ -63,18 +63,18 @@ def restart_redis(stage: Stage, chance: random.Random) -> None:
     for _ in range(2):
         stage.services.kill("redis")
         stage.wait(chance.uniform(0.5, 2))
-        stage.services.start("redis")
+        stage.bring_back("redis")
         stage.wait(3)
 
 
 def lose_clickhouse(stage: Stage, chance: random.Random) -> None:
     stage.services.stop("clickhouse")
     stage.wait(30)
-    stage.services.start("clickhouse")
+    stage.bring_back("clickhouse")
     for _ in range(3):
         stage.wait(chance.uniform(2, 5))
         stage.services.kill("clickhouse")
-        stage.services.start("clickhouse")
+        stage.bring_back("clickhouse")
 
 
 def lose_postgres(stage: Stage, chance: random.Random) -> None:
@@ -84,10 +84,10 @@ def lose_postgres(stage: Stage, chance: random.Random) -> None:
     os.kill(pid, signal.SIGQUIT)
     stage.until(lambda: stage.services.pid("postgres") is None, "Postgres has ended", 20)
     stage.wait(15)
-    stage.services.start("postgres")
+    stage.bring_back("postgres")
     stage.wait(chance.uniform(3, 6))
     stage.services.kill("postgres")
-    stage.services.start("postgres")
+    stage.bring_back("postgres")
 
 
 def kill_everything(stage: Stage, chance: random.Random) -> None:
@@ -104,7 +104,7 @@ def kill_everything(stage: Stage, chance: random.Random) -> None:
         chance.shuffle(back)
         for one in back:
             if isinstance(one, str):
-                stage.services.start(one)
+                stage.bring_back(one)
             elif one.starts:
                 one.start()
         stage.wait(chance.uniform(3, 6))

@@ -18,7 +18,7 @@ from streamloom.faults.exchange import RunningExchange
 from streamloom.faults.facts import Facts
 from streamloom.faults.listener import Listener
 from streamloom.faults.place import Place
-from streamloom.services.native import NativeServices
+from streamloom.services.native import NativeServices, ServiceFailed
 from streamloom.supervisor.plan import preparations, roles
 
 T = TypeVar("T")
@@ -104,6 +104,14 @@ class Stage:
     def times(self, many: int) -> int:
         """How often to do what is done again and again."""
         return 1 if self.is_short else many
+
+    def bring_back(self, name: str) -> None:
+        """Start a server again. On a busy machine one that was killed may need more than its minute."""
+        try:
+            self.services.start(name)
+        except ServiceFailed as problem:
+            logger.warning("server_slow", server=name, error=str(problem)[:200], then="once more")
+            self.services.start(name)
 
     def wait(self, seconds: float) -> None:
         """Let everything run for so long."""
