@@ -219,7 +219,8 @@ class MarketSocket(AsyncWebsocketConsumer):
         logger.info("ws_client_too_slow", what_to_do="nothing: the client reconnects with its cursor")
         self._hub.leave(self._joined)
         try:
-            await asyncio.wait_for(self.close(TOO_SLOW), _CLOSE_WAIT_S)
+            async with asyncio.timeout(_CLOSE_WAIT_S):
+                await self.close(TOO_SLOW)
         except (TimeoutError, OSError) as error:
             logger.info("ws_close_unanswered", error=repr(error), what_to_do="nothing: the server's ping ends it")
 

@@ -165,7 +165,8 @@ class Lane:
     async def _pause(self, longest_s: float) -> None:
         """Wait a tick, or until something happens."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._nudge.wait(), min(longest_s, self._around.limits.tick_s))
+            async with asyncio.timeout(min(longest_s, self._around.limits.tick_s)):
+                await self._nudge.wait()
         self._nudge.clear()
 
     def _install(self, fresh: Connection) -> None:

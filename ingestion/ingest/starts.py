@@ -199,7 +199,8 @@ class Starts:
         (a replay at reading speed is hours behind its server's clock), else of the exchange."""
         if entry.first_held() is None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(gate.first.wait(), self._first_frame_s)
+                async with asyncio.timeout(self._first_frame_s):
+                    await gate.first.wait()
         first = entry.first_held()
         if first is None:
             return session.clock() or await self._exchange.insist_on_time()

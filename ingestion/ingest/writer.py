@@ -94,7 +94,8 @@ class LogWriter:
             return
         self._many.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._many.wait(), BATCH_AGE_S)
+            async with asyncio.timeout(BATCH_AGE_S):
+                await self._many.wait()
 
     async def _write_batch(self) -> None:
         items, letters = self._items[:APPEND_RECORDS], self._letters[:APPEND_RECORDS]

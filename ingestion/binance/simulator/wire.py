@@ -103,7 +103,8 @@ class Wire(WebSocketsSansIOProtocol):
         while self.is_open and self._answers_marks is not False and self._open_marks >= _OPEN_MARKS:
             self._answered.clear()
             try:
-                await asyncio.wait_for(self._answered.wait(), _MARK_PATIENCE_S)
+                async with asyncio.timeout(_MARK_PATIENCE_S):
+                    await self._answered.wait()
             except TimeoutError:
                 # One that did answer before is only slow, and is waited for.
                 self._answers_marks = self._answers_marks or False

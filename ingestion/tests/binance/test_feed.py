@@ -329,3 +329,21 @@ async def test_a_refusal_by_region_is_told_apart():
 
             server.refuse_with = None
             await until(lambda: feed.refused_by_region is None and feed.states()[0].acknowledged == 1)
+
+
+async def test_a_feed_that_is_cancelled_while_something_happens_ends_all_the_same():
+    """A cancellation that meets a nudge in the same turn of the loop must not be swallowed."""
+    recorder = Recorder()
+    async with ScriptedExchange() as server, feeding(server, recorder, "BTCUSDT") as feed:
+        await until(lambda: recorder.sessions and recorder.sessions[0].acked == {"BTCUSDT"})
+        (lane,) = feed._lanes.values()
+
+        running = asyncio.create_task(lane._pause(5.0))
+        for _ in range(2):  # until it really waits
+            await asyncio.sleep(0)
+        lane._nudge.set()
+        running.cancel()
+
+        done, _ = await asyncio.wait([running], timeout=1.0)
+        assert done
+        assert running.cancelled()
