@@ -1,7 +1,7 @@
 """The demo against exchanges that are not ours: all that the contract leaves open, each way once.
 
 What they serve is recorded or made here; what must come out is folded here with decimals, from the same rows. The
-first variants run with every test run, each bundling several quirks; the others on request (``-m slow``).
+first variants run with every test run, each bundling several quirks; the others on request (``-m faults``).
 """
 
 import random
@@ -140,13 +140,13 @@ def test_what_it_serves_is_answered_in_every_field(name: str, tmp_path: Path) ->
     everything_right(FAST[name], tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("name", SLOW)
 def test_what_it_serves_is_answered_however_it_serves_it(name: str, tmp_path: Path) -> None:
     everything_right(SLOW[name], tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("history", ["0", "2h"])
 def test_joined_in_the_middle_it_has_what_is_asked_for_and_after_a_restart_goes_on_at_another_port(
     history: str, tmp_path: Path
