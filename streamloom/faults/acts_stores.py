@@ -223,6 +223,8 @@ def _delete_all(stage: Stage, topic: str, partition: int) -> None:
 def let_retention_pass(stage: Stage, chance: random.Random) -> list[Finding]:
     """Trades are deleted while the worker, who has not stored them, is away."""
     worker, name = stage.crew["worker"], ENRICHED_TRADES.name
+    wanted = {TopicPartition(name, partition) for partition in range(PARTITIONS)}
+    stage.until(lambda: wanted <= stage.facts.places().keys(), "some of each partition is stored")
     worker.hold()
     kill(worker, group=True)
     stage.wait(chance.uniform(5, 8))

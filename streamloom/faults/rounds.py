@@ -17,6 +17,7 @@ from streamloom.faults.invariants import Finding, Kind, judge, judge_candles, ju
 from streamloom.faults.matrix import Row
 from streamloom.faults.oracle import Json
 from streamloom.faults.stage import NotReached, Stage, chance_of
+from streamloom.services.native import ServiceFailed
 
 T = TypeVar("T")
 logger = structlog.get_logger(__name__)
@@ -76,8 +77,8 @@ def _act(stage: Stage, row: Row, seed: int) -> list[Finding]:
     """Do it; what the act itself found. Whatever it did to the exchange is over then."""
     try:
         return list(row.act(stage, chance_of(seed, row.number)) or ())
-    except NotReached as problem:
-        return [Finding(Kind.WRONG, "the row could be done", 1, str(problem))]
+    except (NotReached, ServiceFailed, *_AWAY) as problem:
+        return [Finding(Kind.WRONG, "the row could be done", 1, f"{type(problem).__name__}: {problem}")]
     finally:
         stage.exchange.behave()
 
