@@ -114,8 +114,8 @@ def test_candles_that_are_lost_doubled_or_different_are_told_apart():
 
 
 def test_a_subscriber_that_missed_a_candle_or_was_told_a_wrong_one_is_reported():
-    truth = {SYMBOL: [{"open_time": at, "close": "1.0"} for at in range(4)]}
-    told = {(SYMBOL, 1): candle(1), (SYMBOL, 3): candle(3, close="9.0")}
+    truth = {SYMBOL: [{"open_time": at, "close": "1.0", "agg_trades": 2} for at in range(4)]}
+    told = {(SYMBOL, 1): candle(1, agg_trades=2), (SYMBOL, 3): candle(3, close="9.0", agg_trades=2)}
 
     found = judge_socket(told, truth, {SYMBOL: 1}, [(SYMBOL, 3)])
 
