@@ -270,8 +270,10 @@ class Holdings(msgspec.Struct):
         events: list[CoverageEvent] = []
         for segment in self.segments:
             low, high = max(from_id, segment.lo), min(to_id, segment.hi)
+            # Where nothing is stored yet its time is not known: no minute before the segment is touched.
+            begins = max(from_time, min(segment.lo_time, segment.covered_from))
             for first, last in _between([*segment.gaps, *segment.holes], low, high):
-                gap = Gap(first, last, from_time, to_time, LOST)
+                gap = Gap(first, last, begins, max(begins, min(to_time, segment.hi_time)), LOST)
                 segment.gaps.insert(bisect_left(segment.gaps, first, key=_first_id), gap)
                 events.append(self._event(CoverageKind.GAP_OPENED, gap, clock))
         return events

@@ -235,9 +235,11 @@ def test_a_hole_is_no_gap_any_more_but_still_missing():
 
 def test_trades_that_were_lost_after_they_were_taken_come_again_and_change_no_minute():
     run = Run(WANT, *(make_trade(i, i * 10) for i in (1, 2, 3, 5)))
-    run.take(Lost("BTCUSDT", 0, 4, START, START + 50, START))
+    run.take(Lost("BTCUSDT", 0, 4, 0, START + 50, START))
 
     coverage = fold_events(run.out.coverage)
+    # A time that nobody knows must not make every minute since 1970 dirty.
+    assert all(START <= gap.from_time <= gap.to_time <= START + 50 for gap in coverage.gaps)
     assert [(gap.from_id, gap.to_id) for gap in coverage.gaps] == [(1, 3), (4, 4)]
 
     run.take(make_trade(2, 20), make_trade(2, 20), make_trade(1, 10), make_trade(3, 30), make_trade(4, 40))
