@@ -108,7 +108,6 @@ ROWS: Final = (
         "SIGKILL before and after a wake-up, and at random",
         "the wake-up is given again",
         acts_sink.kill_dispatcher,
-        is_short=True,
     ),
     Row(
         11,

@@ -11,7 +11,7 @@ from streamloom.faults.matrix import ROWS
 from streamloom.faults.run import run_matrix
 from streamloom.services.native import NativeServices
 
-pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.mark.usefixtures("kafka", "postgres", "redis", "clickhouse_server")
