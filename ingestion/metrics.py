@@ -1,4 +1,4 @@
-"""The catalogue of what the roles measure; the feed's and the repair's own stand beside them (``binance``, ``repair``)."""
+"""What the roles measure, by name; the feed's and the repair's own stand beside them (``binance``, ``repair``)."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
