@@ -133,7 +133,8 @@ class Holdings(msgspec.Struct):
         if segment is None:
             segment = self._new_segment(trade_id, time, clock, events)
         if trade_id > segment.hi + 1:
-            gap = Gap(segment.hi + 1, trade_id - 1, segment.hi_time, time, _cause_above(segment))
+            # The first trade may lie before the covered minute (its `want` named an older id): ids below are not later.
+            gap = Gap(segment.hi + 1, trade_id - 1, min(segment.hi_time, time), time, _cause_above(segment))
             segment.gaps.append(gap)
             events.append(self._event(CoverageKind.GAP_OPENED, gap, clock))
         if trade_id == segment.lo:
@@ -231,6 +232,7 @@ class Holdings(msgspec.Struct):
         if from_id < first.lo:
             gaps.insert(0, Gap(from_id, first.lo - 1, covered_from, _start_of(first), cause))
         new = [gap for gap in gaps if gap.from_id <= gap.to_id]
+        widened = [_widen(part.gaps[0], new) for part in parts if part.gaps and part.gaps[0].from_id == part.lo]
         self.segments = self.segments[: -len(parts)] + [segment]
         segment.gaps = sorted([*new, *(gap for part in parts for gap in part.gaps)], key=_first_id)
         segment.holes = [hole for part in parts for hole in part.holes]
@@ -238,7 +240,8 @@ class Holdings(msgspec.Struct):
         segment.lo, segment.lo_time = min(from_id, first.lo), lo_time
         segment.covered_from = min(covered_from, *(part.covered_from for part in parts))
         opened = self._opened(segment, cause, clock)
-        return [opened, *(self._event(CoverageKind.GAP_OPENED, gap, clock) for gap in new)]
+        told = sorted([*new, *widened], key=_first_id)
+        return [opened, *(self._event(CoverageKind.GAP_OPENED, gap, clock) for gap in told)]
 
     def declare_hole(self, from_id: int, to_id: int, cause: str, clock: int) -> list[CoverageEvent]:
         """The missing ids of ``from_id..to_id`` cannot be had: they leave the gaps and become holes."""
@@ -333,6 +336,12 @@ def _between(spans: list[Gap], low: int, high: int) -> Iterator[tuple[int, int]]
         low = span.to_id + 1
     if low <= high:
         yield low, high
+
+
+def _widen(lowest: Gap, below: list[Gap]) -> Gap:
+    """Where a segment's first id was missing, its time had no bound below but the coverage: that lies earlier now."""
+    lowest.from_time = min([lowest.from_time, *(gap.from_time for gap in below if gap.to_id == lowest.from_id - 1)])
+    return lowest
 
 
 def _cause_above(segment: Segment) -> str:
