@@ -64,8 +64,10 @@ class World:
             case ("hole", first, last):
                 return Hole("BTCUSDT", first, last, "not_served", now)
             case ("want", first, cause):
+                # As ingest asks it: the minute, and the last id before that minute.
                 minute = Interval.M1.open_of(time_of(first) + MINUTE_MS)
-                return Want("BTCUSDT", first, minute, cause, max(now, minute))
+                last = max(trade_id for trade_id in range(first, first + 10) if time_of(trade_id) < minute)
+                return Want("BTCUSDT", last, minute, cause, max(now, minute))
             case ("unwatch",):
                 return Unwatch("BTCUSDT", now)
         self.newest = max(self.newest, step[1])
