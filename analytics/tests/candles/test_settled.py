@@ -155,7 +155,7 @@ def test_every_closed_minute_says_what_is_held_of_it(steps):
 
 @pytest.mark.xfail(
     strict=False,
-    reason="open: after a switch-off, trades that still come may have their minute called disputed before its gap is known",
+    reason="open: after a switch-off, a minute of trades that still come may be called disputed too early",
 )
 @settings(max_examples=300, deadline=None)
 @given(STEPS)
