@@ -12,12 +12,16 @@ REPLAY_STARTS = ("subscribe", "now")
 class SimulatorConfig:
     """Made-up trades of ``seed``, or the recordings of ``replay``.
 
+    ``symbols`` and ``pace`` of a made-up market: how many (None: the known ones), and how many times as many trades.
+
     ``speed``: how much faster than real; 0: as fast as the readers read. ``start_ms``: the made-up
     exchange's clock at the start (None: the machine's). ``replay_start``: ``subscribe`` (the clock stands until the
     first subscription) or ``now``; ``replay_delay_s`` after that. ``weight_limit``: REST weight per minute.
     """
 
     seed: int = 1
+    symbols: int | None = None
+    pace: float = 1.0
     replay: tuple[Path, ...] = ()
     speed: float = 1.0
     start_ms: int | None = None

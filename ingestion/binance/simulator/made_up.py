@@ -14,7 +14,7 @@ from operator import attrgetter
 
 from ingestion.binance.simulator.bars import Bar
 from ingestion.binance.simulator.book import Book, is_within
-from ingestion.binance.simulator.listings import LISTED_AT, LISTINGS, Listing
+from ingestion.binance.simulator.listings import LISTED_AT, Listing, listings
 from ingestion.binance.simulator.rows import Row
 from ingestion.binance.simulator.shapes import Shape, Sums, make_shape
 from markets.types import DAY_MS, MINUTE_MS, SCALE
@@ -200,6 +200,6 @@ class MadeUpBook(Book):
         return _mix(self._salt ^ (period << 40) ^ (index << 8)) / (_MASK / 2) - 1.0
 
 
-def made_up_books(seed: int) -> dict[str, Book]:
-    """The made-up exchange's markets by symbol."""
-    return {listing.spec.symbol: MadeUpBook(listing, seed) for listing in LISTINGS}
+def made_up_books(seed: int, count: int | None = None, pace: float = 1.0) -> dict[str, Book]:
+    """The made-up exchange's markets by symbol; ``count`` and ``pace`` as in ``listings``."""
+    return {listing.spec.symbol: MadeUpBook(listing, seed) for listing in listings(count, pace)}

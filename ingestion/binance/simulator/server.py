@@ -90,7 +90,7 @@ class SimulatedExchange:
 
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
-        self._books: Mapping[str, Book] = recorded_books(config.replay) if config.replay else made_up_books(config.seed)
+        self._books = _books(config)
         self._host, self._port = "127.0.0.1", 0
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -211,6 +211,10 @@ def _routes(rest: Rest, pump: Pump) -> list[Route | WebSocketRoute]:
         WebSocketRoute("/stream", combined),
         WebSocketRoute("/stream/{tail:path}", combined),
     ]
+
+
+def _books(config: SimulatorConfig) -> Mapping[str, Book]:
+    return recorded_books(config.replay) if config.replay else made_up_books(config.seed, config.symbols, config.pace)
 
 
 def _pace(config: SimulatorConfig, books: Mapping[str, Book]) -> Pace:

@@ -86,6 +86,16 @@ def _add_source(parser: ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=9090, help="port (default 9090; 0: a free one)")
     parser.add_argument("--seed", type=int, default=1, help="which made-up market (default 1)")
     parser.add_argument(
+        "--symbols", type=int, metavar="N", help="how many made-up symbols (default: the known ones; 200 is no problem)"
+    )
+    parser.add_argument(
+        "--pace",
+        type=float,
+        default=1.0,
+        metavar="TIMES",
+        help="so many times as many trades (6: BTCUSDT has a million a day)",
+    )
+    parser.add_argument(
         "--start", metavar="TIME", help="the made-up market's clock at the start, ISO 8601 (default: now)"
     )
     parser.add_argument("--replay", nargs="+", default=[], metavar="FILE", help="serve these recorded trades")
@@ -140,6 +150,8 @@ def _exchange(options: dict[str, Any]) -> SimulatedExchange:
 def _config(options: dict[str, Any]) -> SimulatorConfig:
     return SimulatorConfig(
         seed=options["seed"],
+        symbols=options["symbols"],
+        pace=options["pace"],
         replay=tuple(Path(name) for name in options["replay"]),
         speed=options["speed"],
         start_ms=_milliseconds(options["start"]),

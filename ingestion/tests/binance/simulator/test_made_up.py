@@ -142,3 +142,28 @@ def test_ids_in_a_hole_are_in_no_bar(symbol):
 
     assert book.between(NOON, NOON + 10 * MINUTE_MS).volume == before - row.qty
     assert row.trade_id not in {found.trade_id for found in book.rows(place, place + 50)}
+
+
+def test_hundreds_of_symbols_have_names_of_their_own_and_markets_of_their_own():
+    books = made_up_books(1, 200)
+
+    assert len(books) == 200
+    assert len({book.spec.symbol for book in books.values()}) == 200
+    assert books["BTCUSDT"].rows(1000, 1010) == BOOKS["BTCUSDT"].rows(1000, 1010)
+    assert books["BTC2USDT"].spec.base == "BTC2"
+    assert books["BTC2USDT"].rows(1000, 1010) != books["BTCUSDT"].rows(1000, 1010)
+
+
+def test_a_quicker_market_has_so_many_times_as_many_trades():
+    usual, quick = (made_up_books(1, 1, pace)["BTCUSDT"] for pace in (1.0, 6.0))
+
+    counts = [book.place_at(NOON + 24 * HOUR_MS) - book.place_at(NOON) for book in (usual, quick)]
+
+    assert counts[1] > 1_000_000
+    assert counts[1] == pytest.approx(6 * counts[0], rel=0.001)
+
+
+@pytest.mark.parametrize(("count", "pace"), [(0, 1.0), (1, 0.0), (1, float("nan")), (1, float("inf"))])
+def test_a_market_that_is_none_is_refused(count, pace):
+    with pytest.raises(ValueError, match="at least one symbol"):
+        made_up_books(1, count, pace)
