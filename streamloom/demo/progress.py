@@ -7,6 +7,8 @@ from analytics.reading.tail import get_tail
 from ingestion.pipeline.coverage import SymbolCoverage
 
 _EVERY_S = 1.0
+# More symbols than that make a line that nobody reads.
+_NAMED = 6
 
 
 class HistoryProgress(threading.Thread):
@@ -32,10 +34,14 @@ class HistoryProgress(threading.Thread):
 
     def line(self, coverages: dict[str, SymbolCoverage]) -> str:
         """What to tell now; empty before any history was asked for."""
-        parts = []
+        asked: dict[str, tuple[int, int]] = {}
         for symbol, coverage in sorted(coverages.items()):
             left = sum(gap.count for gap in coverage.gaps if gap.cause == "backfill")
             most = self._most[symbol] = max(left, self._most.get(symbol, 0))
             if most:
-                parts.append(f"{symbol} {100 * (most - left) // most} % of {most:,} trades")
-        return "history: " + ", ".join(parts) if parts else ""
+                asked[symbol] = most - left, most
+        if len(asked) > _NAMED:
+            came, most = (sum(counts) for counts in zip(*asked.values(), strict=True))
+            asked = {f"{len(asked)} symbols": (came, most)}
+        parts = (f"{name} {100 * came // most} % of {most:,} trades" for name, (came, most) in asked.items())
+        return "history: " + ", ".join(parts) if asked else ""
