@@ -1,4 +1,4 @@
-"""What the roles say of themselves, for /health and /status."""
+"""What the roles say of themselves, for /health and /status, and how far some of them are."""
 
 from django.db import models
 
@@ -23,3 +23,24 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.instance}: {self.status}"
+
+
+class KlineProgress(models.Model):
+    """How far one symbol's klines of one interval were fetched.
+
+    Every bucket that opens in ``[first_open, next_open)`` (epoch ms) was asked for or received: where no kline is
+    stored there, the exchange has none (a halt, or before its listing). It moves only after the klines are in the
+    log, so a kill in between repeats a question and changes nothing.
+    """
+
+    symbol = models.CharField(max_length=40)
+    interval = models.CharField(max_length=4)
+    first_open = models.BigIntegerField()
+    next_open = models.BigIntegerField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("symbol", "interval"), name="kline_progress_of_interval"),)
+        verbose_name_plural = "kline progress"
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.interval} to {self.next_open}"
