@@ -10,5 +10,6 @@ coverage   ids                               -> segments, gaps, holes: what is h
 window     trades                            -> candles; fold many, merge two
 closing    when a minute can get no more     -> closed candles
 verdict    candle and kline                  -> certified, disputed or nothing
+digest     candles                           -> one text: equal when every field of every candle is
 process    SymbolState and a raw record      -> SymbolState and outputs
 """
