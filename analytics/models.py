@@ -8,7 +8,7 @@ class SinkPosition(models.Model):
 
     ``next_offset`` is the only truth of the sink: it moves after the rows are stored, in the
     transaction that marks the dirty buckets. A lease names its holder by a token; ``lease_until`` and
-    ``retry_at`` are the machine's clock. ``topic_id`` changes when the topic is made anew.
+    ``retry_at`` are the database's clock. ``topic_id`` changes when the topic is made anew.
     """
 
     topic_id = models.CharField(max_length=64)
@@ -34,7 +34,7 @@ class Dirty(models.Model):
     ``gen`` is new with every mark: a worker deletes the row only while it is the one it read.
     ``trades_to``: not before the trades below this offset of ``enriched_trades`` are stored (what closed a
     gap is logged together with them, but each topic is stored in its own time). ``claim`` and ``not_before``
-    (the machine's clock) keep other workers away meanwhile; ``tries`` makes the next wait longer.
+    (the database's clock) keep other workers away meanwhile; ``tries`` makes the next wait longer.
     """
 
     symbol = models.CharField(max_length=40)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from django.db.models import Q
-from django.utils import timezone
 
+from analytics import clock
 from analytics.models import Dirty
 
 # Longer than any batch should take; a worker that was killed holds its buckets back for so long.
@@ -21,12 +21,12 @@ _AT_ONCE: Final = 500
 
 def claim(intervals: Sequence[str], most: int) -> list[Dirty]:
     """Up to ``most`` buckets that are due, now the caller's; by interval, symbol and time."""
-    now, token = timezone.now(), secrets.token_hex(16)
-    due = Dirty.objects.filter(Q(not_before=None) | Q(not_before__lte=now), interval__in=intervals)
+    token = secrets.token_hex(16)
+    due = Dirty.objects.filter(Q(not_before=None) | Q(not_before__lte=clock.now()), interval__in=intervals)
     wanted = list(due.order_by("interval", "symbol", "open_time").values_list("pk", flat=True)[:most])
     for some in _chunks(wanted):
         # Still due: of two workers that saw the same row only one changes it.
-        due.filter(pk__in=some).update(claim=token, not_before=now + _CLAIM)
+        due.filter(pk__in=some).update(claim=token, not_before=clock.later(_CLAIM))
     return list(Dirty.objects.filter(claim=token).order_by("interval", "symbol", "open_time"))
 
 
@@ -43,7 +43,7 @@ def postpone(rows: Iterable[Dirty], delay_s: float | None = None) -> None:
         wait_s = min(_WAIT_MOST_S, _WAIT_FIRST_S * 2**tries) if delay_s is None else delay_s
         later = {
             "claim": "",
-            "not_before": timezone.now() + dt.timedelta(seconds=wait_s),
+            "not_before": clock.later(dt.timedelta(seconds=wait_s)),
             "tries": tries + (delay_s is None),
         }
         for some in _chunks(ids):

@@ -14,10 +14,9 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.models import Q
-from django.utils import timezone
 from kombu.exceptions import OperationalError as QueueError
 
-from analytics import metrics
+from analytics import clock, metrics
 from analytics.candles.tasks import rebuild, roll_up
 from analytics.models import Dirty, SinkPosition
 from analytics.sink import positions
@@ -176,13 +175,13 @@ class DispatchSink(Role):
 
     def _take_positions(self, now: float) -> None:
         self._refreshed_at = now
-        clock = timezone.now()
         rows = self._rows()
+        busy = self._busy()
         for key, place in self._places.items():
             row = rows.get(key)
             if row is not None:
                 self._take_row(place, row, now)
-                place.busy = any(until and until > clock for until in (row.lease_until, row.retry_at))
+                place.busy = row.pk in busy
             metrics.SINK_BACKLOG.labels(*key).set(place.backlog)
 
     def _rows(self) -> Mapping[TopicPartition, SinkPosition]:
@@ -190,6 +189,13 @@ class DispatchSink(Role):
         return {
             TopicPartition(row.topic, row.partition): row for row in SinkPosition.objects.filter(topic_id__in=topic_ids)
         }
+
+    def _busy(self) -> set[int]:
+        """The rows that somebody works on, or that wait before the next try."""
+        now = clock.now()
+        return set(
+            SinkPosition.objects.filter(Q(lease_until__gt=now) | Q(retry_at__gt=now)).values_list("pk", flat=True)
+        )
 
     def _take_row(self, place: Watched, row: SinkPosition, now: float) -> None:
         if row.next_offset != place.next_offset:
@@ -212,7 +218,7 @@ class DispatchSink(Role):
             place.woken_at = now
 
     def _wake_dirty(self) -> None:
-        due = Q(not_before=None) | Q(not_before__lte=timezone.now())
+        due = Q(not_before=None) | Q(not_before__lte=clock.now())
         intervals = set(Dirty.objects.filter(due).values_list("interval", flat=True).distinct())
         metrics.DIRTY_BUCKETS.set(Dirty.objects.count())
         if Interval.M1 in intervals:

@@ -12,8 +12,8 @@ from itertools import islice
 import structlog
 from django.db import connection, transaction
 from django.db.models import F, Q
-from django.utils import timezone
 
+from analytics import clock
 from analytics.models import Dirty, SinkPosition
 from analytics.sink.marks import Mark, Marks, Minutes
 from markets.types import MINUTE_MS, Interval
@@ -40,10 +40,11 @@ def take_lease(topic_id: str, topic: str, partition: int, start: int) -> SinkPos
     row, _ = SinkPosition.objects.get_or_create(
         topic_id=topic_id, partition=partition, defaults={"topic": topic, "next_offset": start}
     )
-    now, token = timezone.now(), secrets.token_hex(16)
-    free = Q(lease_until=None) | Q(lease_until__lte=now)
-    due = Q(retry_at=None) | Q(retry_at__lte=now)
-    taken = SinkPosition.objects.filter(free, due, pk=row.pk).update(lease_until=now + LEASE, lease_token=token)
+    token = secrets.token_hex(16)
+    free = Q(lease_until=None) | Q(lease_until__lte=clock.now())
+    due = Q(retry_at=None) | Q(retry_at__lte=clock.now())
+    leased = {"lease_until": clock.later(LEASE), "lease_token": token}
+    taken = SinkPosition.objects.filter(free, due, pk=row.pk).update(**leased)
     # Read after the lease is ours: the holder before may have advanced since the first look.
     return SinkPosition.objects.get(pk=row.pk, lease_token=token) if taken else None
 
@@ -52,7 +53,7 @@ def advance(held: SinkPosition, next_offset: int, marks: Marks) -> None:
     """Move the place and mark the dirty buckets in one transaction; the lease stays. Raises LeaseLost."""
     with transaction.atomic():
         moved = SinkPosition.objects.filter(pk=held.pk, lease_token=held.lease_token).update(
-            next_offset=next_offset, attempts=0, error="", retry_at=None, lease_until=timezone.now() + LEASE
+            next_offset=next_offset, attempts=0, error="", retry_at=None, lease_until=clock.later(LEASE)
         )
         if not moved:
             raise LeaseLost(str(held))
@@ -114,7 +115,7 @@ def give_up(held: SinkPosition, error: Exception, jitter: float) -> float:
     SinkPosition.objects.filter(pk=held.pk, lease_token=held.lease_token).update(
         attempts=F("attempts") + 1,
         error=f"{type(error).__name__}: {error}"[:_ERROR_MOST],
-        retry_at=timezone.now() + dt.timedelta(seconds=delay),
+        retry_at=clock.later(dt.timedelta(seconds=delay)),
         lease_token="",
         lease_until=None,
     )
