@@ -113,6 +113,12 @@ def shuffle_slots(stage: Stage, chance: random.Random) -> None:
 
 def trouble_rest(stage: Stage, chance: random.Random) -> None:
     exchange = stage.exchange
+    newest = stage.newest_due()
+    # One of them lies at the end of a minute or begins one, sooner or later: their places come as they may.
+    for symbol, count in ((SYMBOLS[0], 7), (SYMBOLS[0], 1), (SYMBOLS[1], 5)):
+        first = newest[symbol] + chance.randrange(200, 400)
+        newest[symbol] = first + count
+        stage.dig(symbol, first, first + count - 1)
     exchange.change(drop=0.05, rest_lag_ms=20_000)
     for status in (429, 418):
         stage.wait(chance.uniform(2, 4))

@@ -28,7 +28,7 @@ _PROCESSORS: Final = ("process-0", "process-1")
 
 def broker_away(stage: Stage, chance: random.Random) -> None:
     stage.services.stop("kafka")
-    stage.wait(30)
+    stage.wait(60)
     stage.bring_back("kafka")
     stage.wait(chance.uniform(5, 10))
     stage.services.pause("kafka")
@@ -55,7 +55,7 @@ def lose_redis(stage: Stage, chance: random.Random) -> None:
 
 def freeze_redis(stage: Stage, chance: random.Random) -> None:
     stage.services.pause("redis")
-    stage.wait(20)
+    stage.wait(60)
     stage.services.resume("redis")
 
 
@@ -69,7 +69,7 @@ def restart_redis(stage: Stage, chance: random.Random) -> None:
 
 def lose_clickhouse(stage: Stage, chance: random.Random) -> None:
     stage.services.stop("clickhouse")
-    stage.wait(30)
+    stage.wait(60)
     stage.bring_back("clickhouse")
     for _ in range(3):
         stage.wait(chance.uniform(2, 5))
@@ -83,7 +83,7 @@ def lose_postgres(stage: Stage, chance: random.Random) -> None:
     # The immediate shutdown: what a crash of the machine would leave.
     os.kill(pid, signal.SIGQUIT)
     stage.until(lambda: stage.services.pid("postgres") is None, "Postgres has ended", 20)
-    stage.wait(15)
+    stage.wait(60)
     stage.bring_back("postgres")
     stage.wait(chance.uniform(3, 6))
     stage.services.kill("postgres")
@@ -92,7 +92,7 @@ def lose_postgres(stage: Stage, chance: random.Random) -> None:
 
 def kill_everything(stage: Stage, chance: random.Random) -> None:
     names = ["kafka", "postgres", "redis", "clickhouse"]
-    for _ in range(2):
+    for _ in range(10):
         stage.wait(chance.uniform(3, 6))
         members = list(stage.crew.members.values())
         for member in members:

@@ -37,6 +37,11 @@ def is_whole(found: Json) -> bool:
     return bool(found) and bool(found["held"]) and not found["missing"] and not found["gaps"]
 
 
+def is_settled(found: Json) -> bool:
+    """True when something is held and whatever is missing was proved to be a hole."""
+    return bool(found) and bool(found["held"]) and all(gap["state"] == "hole" for gap in found["gaps"])
+
+
 def pages(demo: Answering, kind: str, query: str) -> list[Json]:
     """All rows of ``/trades`` or ``/candles``, page by page; [] while they are not served."""
     rows: list[Json] = []

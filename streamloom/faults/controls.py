@@ -6,9 +6,9 @@ from typing import Final
 
 from streamloom.faults.acts import kill, late_trades
 from streamloom.faults.acts_sink import wake_five_times
-from streamloom.faults.matrix import Row
+from streamloom.faults.matrix import Act, Row
 from streamloom.faults.sabotage import MARK, has_struck
-from streamloom.faults.stage import Stage
+from streamloom.faults.stage import SYMBOLS, Stage
 from streamloom.supervisor.plan import ProcessPlan
 
 
@@ -78,7 +78,27 @@ def no_roll_up_marks(stage: Stage, chance: random.Random) -> None:
     late_trades(stage, chance)
 
 
+def hasty_rebuild(stage: Stage, chance: random.Random) -> None:
+    _restart_with(stage, "hasty-rebuild", "worker")
+    stage.until(stage.crew["worker"].children, "children")
+    stage.exchange.change(drop=0.05)
+    stage.wait(25)
+
+
+def forget_closed(stage: Stage, chance: random.Random) -> None:
+    _restart_with(stage, "forget-closed", "process-0", "process-1")
+    stage.wait(12)
+
+
+def untold_gaps(stage: Stage, chance: random.Random) -> None:
+    _restart_with(stage, "untold-gaps", "process-0", "process-1")
+    stage.exchange.change(drop=0.05)
+    stage.wait(15)
+
+
 def no_cursor(stage: Stage, chance: random.Random) -> None:
+    # What came before its first candle is none that it can miss.
+    stage.until(lambda: stage.listener.begun.keys() >= set(SYMBOLS), "a candle of each symbol")
     stage.listener.forgets = True
     web = stage.crew["web"]
     web.hold()
@@ -87,8 +107,8 @@ def no_cursor(stage: Stage, chance: random.Random) -> None:
     web.start()
 
 
-def _control(number: int, name: str, fault: str, expected: str, act: object) -> Row:
-    return Row(number, name, fault, expected, act, spoils=True, control=True)  # type: ignore[arg-type]
+def _control(number: int, name: str, fault: str, expected: str, guards: str, act: Act) -> Row:
+    return Row(number, name, fault, expected, act, spoils=True, control=True, guards=guards)
 
 
 CONTROLS: Final[tuple[Row, ...]] = (
@@ -97,6 +117,7 @@ CONTROLS: Final[tuple[Row, ...]] = (
         "restore without the high watermark",
         "a changelog is restored to the last stable offset, unchecked, behind a dead transaction",
         "trades doubled",
+        "every trade is there once",
         restore_without_mark,
     ),
     _control(
@@ -104,15 +125,31 @@ CONTROLS: Final[tuple[Row, ...]] = (
         "advance before insert",
         "the sink's place moves first; killed in between",
         "trades lost from the table",
+        "rows = records read",
         advance_before_insert,
     ),
-    _control(3, "dedup off", "held trades are taken as new; the exchange doubles 10 %", "trades doubled", no_dedup),
-    _control(4, "lease ignored", "everybody stores, nobody's advance is refused", "positions go back", no_lease),
+    _control(
+        3,
+        "dedup off",
+        "held trades are taken as new; the exchange doubles 10 %",
+        "trades doubled",
+        "every trade is there once",
+        no_dedup,
+    ),
+    _control(
+        4,
+        "lease ignored",
+        "everybody stores, nobody's advance is refused",
+        "positions go back",
+        "positions only go forward, without gap",
+        no_lease,
+    ),
     _control(
         5,
         "outputs and offsets in two transactions",
         "killed in between",
         "trades doubled",
+        "every trade is there once",
         split_transaction,
     ),
     _control(
@@ -120,9 +157,39 @@ CONTROLS: Final[tuple[Row, ...]] = (
         "hours not marked again",
         "an hour is rolled up once only; then trades come late",
         "1h.n differs from Σ 1m.n",
+        "1h.n = Σ 1m.n",
         no_roll_up_marks,
     ),
     _control(
-        7, "a subscriber without its cursor", "web away for 8 s, no since, no snapshot", "candles lost", no_cursor
+        7,
+        "a subscriber without its cursor",
+        "web away for 8 s, no since, no snapshot",
+        "candles lost",
+        "subscribers see every closed candle",
+        no_cursor,
+    ),
+    _control(
+        8,
+        "a rebuild that waits for nothing",
+        "trades are stored 3 s late; a rebuild takes what is there, whatever was published",
+        "a revision falls",
+        "revisions only rise",
+        hasty_rebuild,
+    ),
+    _control(
+        9,
+        "closed minutes not in the state",
+        "processors start anew and take the last three minutes for open",
+        "minutes closed twice",
+        "a minute closes once",
+        forget_closed,
+    ),
+    _control(
+        10,
+        "gaps not told",
+        "5 % dropped, and no gap leaves the processor",
+        "ids that are neither held nor missing",
+        "hi - lo + 1 = distinct + missing + holes",
+        untold_gaps,
     ),
 )

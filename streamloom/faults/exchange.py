@@ -4,7 +4,9 @@ import re
 from typing import Any
 
 import httpx2
+import msgspec
 
+from ingestion.binance.simulator.faults import FaultPlan
 from streamloom.faults.running import RunningCommand
 
 
@@ -19,6 +21,7 @@ class RunningExchange(RunningCommand):
             self.kill()
             raise
         self.rest_url, self.ws_url = f"http://{found[1]}", f"ws://{found[1]}"
+        self._holes: dict[str, list[tuple[int, int]]] = {}
 
     def now(self) -> int:
         """Its clock, epoch ms."""
@@ -28,9 +31,15 @@ class RunningExchange(RunningCommand):
         """Put faults in force (fields of ``FaultPlan``)."""
         self._control("POST", "faults", faults)
 
+    def dig(self, symbol: str, first_id: int, last_id: int) -> None:
+        """These ids never were, from now on and for ever."""
+        self._holes.setdefault(symbol, []).append((first_id, last_id))
+        self.change(holes=self._holes)
+
     def behave(self) -> None:
-        """No faults any more."""
-        self._control("DELETE", "faults")
+        """No faults any more. What never was stays so."""
+        usual = msgspec.structs.asdict(FaultPlan(holes=self._holes))
+        self.change(**{name: value for name, value in usual.items() if name != "seed"})
 
     def do(self, what: str, **how: object) -> None:
         """``cut``, ``shutdown``, ``refuse`` or ``malformed``, once."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from ingestion.binance.simulator.book import Spans
 from ingestion.log.topics import PRICES
 from ingestion.pipeline.records import Trade
 from markets.types import HOUR_MS
@@ -35,10 +36,13 @@ class Finding:
     detail: str
 
 
-def judge(found: Found, last_ids: Mapping[str, int]) -> list[Finding]:
-    """All findings of log, tables and places. ``last_ids``: everything up to there must have come."""
+def judge(found: Found, last_ids: Mapping[str, int], holes: Mapping[str, Spans] | None = None) -> list[Finding]:
+    """All findings of log, tables and places. ``last_ids``: everything up to there must have come; ``holes``: the ids
+    that never were."""
+    never = {symbol: _ids_of(spans) for symbol, spans in (holes or {}).items()}
     checks: Sequence[Callable[[], Iterable[Finding]]] = (
-        lambda: _ids(found, last_ids),
+        lambda: _ids(found, last_ids, never),
+        lambda: _holes(found, last_ids, never),
         lambda: _rows(found),
         lambda: _places(found),
         lambda: _accounts(found, last_ids),
@@ -55,11 +59,26 @@ def some(items: Iterable[object]) -> str:
     return f"{listed[:_SHOWN]}{' …' if len(listed) > _SHOWN else ''}"
 
 
-def _ids(found: Found, last_ids: Mapping[str, int]) -> Iterator[Finding]:
+def _ids_of(spans: Spans) -> set[int]:
+    return {trade_id for low, high in spans for trade_id in range(low, high + 1)}
+
+
+def _ids(found: Found, last_ids: Mapping[str, int], never: Mapping[str, set[int]]) -> Iterator[Finding]:
     """Every id once, in the log and in the table."""
     for symbol, last in last_ids.items():
+        due = set(range(_first(found, symbol), last + 1)) - never.get(symbol, set())
         for where, ids in (("the log", found.ids(symbol)), ("the table", found.stored_ids(symbol))):
-            yield from _each_once(symbol, where, ids, _first(found, symbol), last)
+            yield from _each_once(symbol, where, ids, due)
+
+
+def _holes(found: Found, last_ids: Mapping[str, int], never: Mapping[str, set[int]]) -> Iterator[Finding]:
+    """What never was is declared a hole, and nothing else is."""
+    for symbol, last in last_ids.items():
+        coverage = found.coverage.get(symbol)
+        declared = _ids_of([(hole.from_id, hole.to_id) for hole in coverage.holes]) if coverage else set()
+        due = {trade_id for trade_id in never.get(symbol, set()) if trade_id <= last}
+        if wrong := declared ^ due:
+            yield Finding(Kind.WRONG, "a hole is what never was", len(wrong), f"{symbol}: {some(wrong)}")
 
 
 def _first(found: Found, symbol: str) -> int:
@@ -67,8 +86,8 @@ def _first(found: Found, symbol: str) -> int:
     return min((segment.from_id for segment in segments if segment.from_id is not None), default=0)
 
 
-def _each_once(symbol: str, where: str, ids: Sequence[int], first: int, last: int) -> Iterator[Finding]:
-    lost = set(range(first, last + 1)) - set(ids)
+def _each_once(symbol: str, where: str, ids: Sequence[int], due: set[int]) -> Iterator[Finding]:
+    lost = due - set(ids)
     doubled = [trade_id for trade_id, times in Counter(ids).items() if times > 1]
     if lost:
         yield Finding(Kind.LOST, "every trade is there", len(lost), f"{symbol} in {where}: {some(lost)}")
@@ -195,8 +214,15 @@ def _is_told_wrong(mine: Json, truth: Json) -> bool:
     return any(mine[name] != value for name, value in truth.items() if name not in derived)
 
 
-def judge_candles(symbol: str, interval: str, mine: Sequence[Json], truth: Sequence[Json]) -> list[Finding]:
-    """What ``/candles`` answers for a span, against the oracle."""
+def judge_candles(
+    symbol: str,
+    interval: str,
+    mine: Sequence[Json],
+    truth: Sequence[Json],
+    absent: Mapping[int, int] | None = None,
+) -> list[Finding]:
+    """What ``/candles`` answers for a span, against the oracle. ``absent``: how many ids that never were may belong to
+    a bucket, by open time; until the exchange's candle agrees, they are told as missing."""
     served, due = {row["open_time"]: row for row in mine}, {row["open_time"]: row for row in truth}
     lost, more = due.keys() - served.keys(), served.keys() - due.keys()
     repeated = len(mine) - len(served)
@@ -206,16 +232,18 @@ def judge_candles(symbol: str, interval: str, mine: Sequence[Json], truth: Seque
     if more or repeated:
         detail = f"{symbol} {interval}: {some(more)}"
         findings.append(Finding(Kind.DOUBLED, "every candle is there once", len(more) + repeated, detail))
-    wrong = [what for at in sorted(due.keys() & served.keys()) if (what := _difference(served[at], due[at]))]
+    wrong = [
+        what for at in sorted(due.keys() & served.keys()) if (what := _difference(served[at], due[at], absent or {}))
+    ]
     if wrong:
         detail = f"{symbol} {interval}: {some(wrong)}"
         findings.append(Finding(Kind.WRONG, "every candle equals the oracle", len(wrong), detail))
     return findings
 
 
-def _difference(mine: Json, truth: Json) -> str:
+def _difference(mine: Json, truth: Json, absent: Mapping[int, int]) -> str:
     wrong = {name: (mine[name], value) for name, value in truth.items() if mine[name] != value}
-    if mine["missing"] or mine["state"] not in ("closed", "certified"):
+    if mine["missing"] not in (0, absent.get(mine["open_time"], 0)) or mine["state"] not in ("closed", "certified"):
         wrong |= {"state": mine["state"], "missing": mine["missing"]}
     return f"{mine['open_time']}: {wrong}" if wrong else ""
 
@@ -223,7 +251,7 @@ def _difference(mine: Json, truth: Json) -> str:
 def judge_pages(symbol: str, rows: Sequence[Json], truth: Sequence[Trade], listed: Sequence[Json]) -> list[Finding]:
     """What the pages of ``/trades`` hold, against the exchange's trades and how they must be told (``listed``)."""
     ids = [row["trade_id"] for row in rows]
-    findings = list(_each_once(symbol, "/trades", ids, truth[0].trade_id, truth[-1].trade_id)) if truth else []
+    findings = list(_each_once(symbol, "/trades", ids, {trade.trade_id for trade in truth}))
     by_id = {row["trade_id"]: row for row in rows}
     wrong = [row["trade_id"] for row in listed if row["trade_id"] in by_id and by_id[row["trade_id"]] != row]
     if wrong:

@@ -35,7 +35,8 @@ class Listener(threading.Thread):
     def stop(self) -> None:
         """Leave."""
         self._over.set()
-        self.join(5)
+        if self.is_alive():
+            self.join(5)
 
     def told(self) -> dict[tuple[str, int], Json]:
         """(symbol, open time) → the closed candle as it was last told."""

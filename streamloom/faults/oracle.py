@@ -34,6 +34,9 @@ _COUNTS = (
     "revision",
 )
 
+# What ``/candles`` says of a candle that follows from its trades alone, beside its open time.
+TRUTH_FIELDS = (*_COUNTS[1:], *_AMOUNTS, "vwap", "volatility")
+
 
 def market(seed: int, symbol: str) -> Book:
     """The made-up market, which is a function of its seed."""
@@ -44,6 +47,16 @@ def traded(book: Book, first_id: int, last_id: int) -> list[Trade]:
     """The market's trades of these ids, both ends inclusive."""
     rows = book.rows(book.place_of(first_id), book.place_of(last_id + 1))
     return [trade_of(book.spec.symbol, row) for row in rows]
+
+
+def hole_spans(book: Book, last_id: int) -> list[tuple[int, int, int]]:
+    """The ids up to ``last_id`` that never were: how many, and the times of the trades next to them."""
+    spans = []
+    for first, last in book.holes:
+        if last <= last_id:
+            before, after = traded(book, first - 1, first - 1)[0], traded(book, last + 1, last + 1)[0]
+            spans.append((last - first + 1, before.trade_time, after.trade_time))
+    return spans
 
 
 def trade_of(symbol: str, row: Row) -> Trade:

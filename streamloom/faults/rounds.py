@@ -1,7 +1,8 @@
 """One row: do it, wait until quiet, judge everything."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -47,8 +48,10 @@ class Result:
 
     @property
     def is_bad(self) -> bool:
-        """A row must find nothing, a control something."""
-        return bool(self.findings) != self.row.control
+        """A row must find nothing; a control must find what its protection guards."""
+        if not self.row.control:
+            return bool(self.findings)
+        return self.row.guards not in {finding.invariant for finding in self.findings}
 
     @property
     def verdict(self) -> str:
@@ -69,6 +72,8 @@ def run_row(stage: Stage, row: Row, seed: int) -> Result:
     findings, trades, candles = _judge_until_clean(stage, last_ids, 0.0 if row.control else _QUIET_S)
     if problem and not findings:
         findings = [problem]
+    if not candles:
+        findings.append(Finding(Kind.WRONG, "candles are compared", 1, "there was none"))
     if row.is_last:
         own, recovery_s = _act(stage, row, seed), None
     return Result(row, seed, trades, candles, (*own, *findings), recovery_s, time.monotonic() - began)
@@ -107,7 +112,8 @@ def _patiently(ask: Callable[[], T]) -> T | None:
 def _all_stored(stage: Stage, last_ids: Mapping[str, int]) -> bool:
     for symbol, last in last_ids.items():
         lowest, count = stage.facts.stored_below(symbol, last)
-        if count < last - lowest + 1 or not answers.is_whole(answers.coverage(stage, symbol)):
+        never = sum(high - low + 1 for low, high in stage.books[symbol].holes if lowest <= low and high <= last)
+        if count < last - lowest + 1 - never or not answers.is_settled(answers.coverage(stage, symbol)):
             return False
     return True
 
@@ -133,7 +139,7 @@ def _judge(stage: Stage, last_ids: Mapping[str, int]) -> tuple[list[Finding], in
     # Whoever is behind after this is told as such.
     with suppress(NotReached):
         stage.until(lambda: _has_passed(stage, ends), "the sink", 15)
-    findings = judge(stage.facts.look(ends), last_ids)
+    findings = judge(stage.facts.look(ends), last_ids, {symbol: book.holes for symbol, book in stage.books.items()})
     trades, minutes = 0, {}
     for symbol, last in last_ids.items():
         served, count, minutes[symbol] = _judge_served(stage, symbol, last)
@@ -159,6 +165,18 @@ def _judge_served(stage: Stage, symbol: str, last: int) -> tuple[list[Finding], 
         first = first if first == start else interval.next_open(first)
         due = oracle.candles(truth, interval, first, interval.open_of(end))
         mine = answers.candles(stage, symbol, interval, first, interval.open_of(end)) if due else []
-        findings += judge_candles(symbol, interval.value, mine, due)
+        absent = _absent(oracle.hole_spans(stage.books[symbol], last), interval)
+        findings += judge_candles(symbol, interval.value, mine, due, absent)
         minutes = minutes or due
     return findings, len(truth), minutes
+
+
+def _absent(spans: Sequence[tuple[int, int, int]], interval: Interval) -> dict[int, int]:
+    """How many ids that never were may belong to each bucket: those next to whose ids a trade of it is."""
+    counts: dict[int, int] = defaultdict(int)
+    for count, start, end in spans:
+        open_time = interval.open_of(start)
+        while open_time <= end:
+            counts[open_time] += count
+            open_time = interval.next_open(open_time)
+    return counts

@@ -19,6 +19,9 @@ MARK: Final = "FAULT_MARK"
 _INSIDE_S: Final = 0.002
 # By then a processor is well under way.
 _SETTLED_CALLS: Final = 20
+# A sink that stores trades so much later than all else has minutes of the market to catch up with.
+_LATE_S: Final = 3.0
+_FORGOTTEN_MS: Final = 180_000
 
 
 class Death(NamedTuple):
@@ -148,7 +151,7 @@ def _restore_without_mark() -> None:
         return Restored(max(committed, 0) if meta is None or committed >= 0 else meta.next_offset, state)
 
     kafka_restore._high_watermarks = stable_ends  # noqa: SLF001
-    kafka_restore._checked = unchecked  # noqa: SLF001
+    kafka_restore.checked = unchecked
 
 
 def _dangle() -> None:
@@ -250,18 +253,76 @@ def _no_lease() -> None:
 def _no_roll_up_marks() -> None:
     """A changed minute does not ask for its hour to be made again once that is there."""
     from analytics.candles import rollup
+    from analytics.clickhouse.client import client
 
-    once: set[tuple[str, int]] = set()
+    kept = (
+        "SELECT toUnixTimestamp64Milli(open_time) FROM candles FINAL WHERE interval = {interval:String}"
+        " AND symbol = {symbol:String}"
+    )
     roll_up = rollup._roll_up  # noqa: SLF001
 
     def only_once(interval: Any, symbol: str, rows: Any) -> None:
-        fresh = [row for row in rows if (symbol, row.open_time) not in once]
-        once.update((symbol, row.open_time) for row in rows)
+        answer = client().query(kept, parameters={"interval": interval.value, "symbol": symbol})
+        there = {open_time for (open_time,) in answer.result_rows}
+        fresh = [row for row in rows if row.open_time not in there]
         if fresh:
             roll_up(interval, symbol, fresh)
         rollup.dirty.done(rows)
 
     rollup._roll_up = only_once  # noqa: SLF001
+
+
+def _hasty_rebuild() -> None:
+    """Trades are stored late, and a rebuild takes what is stored for all there is, and for newer than all before."""
+    import msgspec
+
+    from analytics.candles import judge, rebuild
+    from analytics.sink import load, positions
+
+    load_block, advance, judge_all = load._load_block, positions.advance, judge.judge  # noqa: SLF001
+
+    def slowly(log: Any, held: Any, max_rows: int) -> int:
+        if held.topic == "enriched_trades":
+            time.sleep(_LATE_S)
+        return load_block(log, held, max_rows)
+
+    def advance_unbound(held: Any, next_offset: int, marks: Any) -> None:
+        advance(held, next_offset, marks._replace(trades_to=None))
+
+    def unaware(bucket: Any, *known: Any) -> Any:
+        return judge_all(msgspec.structs.replace(bucket, version=None), *known)
+
+    load._load_block, positions.advance = slowly, advance_unbound  # noqa: SLF001
+    judge._misses_trades = lambda *_: False  # noqa: SLF001
+    rebuild.judge = unaware
+
+
+def _forget_closed() -> None:
+    """The state of a processor does not say which minutes are closed: the newest are closed again after a start."""
+    from ingestion.process import role
+
+    load_state = role.load_state
+
+    def with_open_minutes(data: bytes) -> Any:
+        state = load_state(data)
+        if state.minutes.closed_to is not None:
+            state.minutes.closed_to -= _FORGOTTEN_MS
+        return state
+
+    role.load_state = with_open_minutes
+
+
+def _untold_gaps() -> None:
+    """Gaps are known to the processor and told to nobody."""
+    from ingestion.pipeline.process import SymbolProcessor
+    from ingestion.pipeline.records import CoverageKind
+
+    tell = SymbolProcessor._tell  # noqa: SLF001
+
+    def in_part(self: Any, events: Any) -> None:
+        tell(self, [event for event in events if event.kind != CoverageKind.GAP_OPENED])
+
+    SymbolProcessor._tell = in_part  # type: ignore[method-assign]  # noqa: SLF001
 
 
 PROTECTIONS: Final[dict[str, Callable[[], None]]] = {
@@ -272,4 +333,7 @@ PROTECTIONS: Final[dict[str, Callable[[], None]]] = {
     "no-dedup": _no_dedup,
     "no-lease": _no_lease,
     "no-roll-up-marks": _no_roll_up_marks,
+    "hasty-rebuild": _hasty_rebuild,
+    "forget-closed": _forget_closed,
+    "untold-gaps": _untold_gaps,
 }

@@ -99,6 +99,37 @@ def test_whatever_is_not_as_it_must_be_is_said(broken, kind, invariant):
     assert (kind, invariant) in said(broken)
 
 
+def with_hole(first: int, last: int) -> Found:
+    """All is well, but these ids are declared a hole, and nowhere."""
+    kept = [key for key in IDS if not first <= key[1] <= last]
+    coverage = SymbolCoverage((Segment(1, 10, 0),), (), (Span(first, last, 0, 0, 0, "rest"),))
+    without = changed("enriched_trades", kept, where="logged")
+    return replace(without, coverage={SYMBOL: coverage}, stored={**without.stored, "enriched_trades": kept})
+
+
+def test_ids_that_never_were_are_none_that_are_lost_and_must_be_declared():
+    declared = with_hole(12, 13)
+
+    assert judge(declared, {SYMBOL: 19}, {SYMBOL: [(12, 13)]}) == []
+    undeclared = replace(declared, coverage=all_well().coverage)
+    found = judge(undeclared, {SYMBOL: 19}, {SYMBOL: [(12, 13)]})
+    assert (Kind.WRONG, "a hole is what never was", 2) in {(f.kind, f.invariant, f.count) for f in found}
+
+
+def test_a_hole_where_trades_were_is_reported():
+    found = judge(with_hole(12, 13), {SYMBOL: 19}, {SYMBOL: [(12, 12)]})
+
+    assert {(f.invariant, f.count) for f in found} == {("every trade is there", 1), ("a hole is what never was", 1)}
+
+
+def test_a_candle_may_miss_the_ids_that_never_were_and_no_others():
+    truth = [{"open_time": at, "close": "1.0"} for at in range(2)]
+    mine = [candle(0, missing=2, state="closed"), candle(1, missing=2, state="closed")]
+
+    assert judge_candles(SYMBOL, "1m", mine, truth, {0: 2, 1: 2}) == []
+    assert [finding.count for finding in judge_candles(SYMBOL, "1m", mine, truth, {0: 2})] == [1]
+
+
 def candle(at: int, **fields) -> dict:
     return {"open_time": at, "close": "1.0", "missing": 0, "state": "certified"} | fields
 

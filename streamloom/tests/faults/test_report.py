@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from streamloom.faults import report
+from streamloom.faults.controls import CONTROLS
 from streamloom.faults.invariants import Finding, Kind
 from streamloom.faults.matrix import ROWS, Row
 from streamloom.faults.rounds import Result
@@ -11,7 +12,10 @@ PAGE = "# Page\n\n<!-- rows -->\n<!-- end of rows -->\n\n<!-- controls -->\n<!--
 
 
 def row(number: int, *, control: bool = False) -> Row:
-    return Row(number, "somebody killed", "SIGKILL", "exact", lambda stage, chance: None, control=control)
+    guards = "every trade is there once" if control else ""
+    return Row(
+        number, "somebody killed", "SIGKILL", "exact", lambda stage, chance: None, control=control, guards=guards
+    )
 
 
 def result(number: int, *findings: Finding, control: bool = False) -> Result:
@@ -31,12 +35,18 @@ def test_rows_are_listed_by_number_and_a_later_run_replaces_an_earlier_one(tmp_p
     assert "--rows 2 --seed 7" in rows[0]
 
 
-def test_a_control_is_bad_when_nothing_was_found_and_a_row_when_something_was() -> None:
+def test_a_control_is_bad_when_what_it_guards_was_not_found_and_a_row_when_something_was() -> None:
     found = Finding(Kind.DOUBLED, "every trade is there once", 2, "")
+    other = Finding(Kind.WRONG, "revisions only rise", 1, "")
 
     assert (result(1).verdict, result(1, found).verdict) == ("exact", "BAD")
     assert (result(1, control=True).verdict, result(1, found, control=True).verdict) == ("BAD", "noticed")
+    assert result(1, other, control=True).verdict == "BAD"
     assert "doubled=2" in report.line(result(1, found))
+
+
+def test_every_control_guards_something() -> None:
+    assert [row.label for row in CONTROLS if not row.guards] == []
 
 
 def test_no_two_rows_have_the_same_number() -> None:
