@@ -8,9 +8,9 @@ from django.conf import settings
 
 from ingestion.binance.simulator.recordings import read_recording
 from ingestion.pipeline.records import Trade
-from streamloom.faults.oracle import Json, answered, candles, listed, market, trade_of, traded
+from streamloom.faults.oracle import TRUTH_FIELDS, Json, answered, candles, listed, market, trade_of, traded
 
-__all__ = ["answered", "candles", "listed", "market", "traded"]
+__all__ = ["TRUTH_FIELDS", "answered", "candles", "listed", "market", "traded"]
 
 DATA = settings.BASE_DIR.parent / "shared/data/binance"
 WHY_SKIPPED = "the recorded market data is not here"
