@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from ingestion.binance.backoff import Budget, control_budget
-from ingestion.binance.streams import Change, Request, difference, requests
+from ingestion.binance.streams import Change, Request, StreamNames, difference, requests, stream_names
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +81,7 @@ class Connection:
     nudge: Callable[[], None]
     clock: Callable[[], float] = time.monotonic
     budget: Budget = field(default_factory=control_budget)
+    names: StreamNames = stream_names
     asked: set[str] = field(default_factory=set)
     acked: set[str] = field(default_factory=set)
     frames: int = 0
@@ -207,7 +208,7 @@ class Connection:
             self._reading.result()
 
     def _ask(self, method: str, symbols: tuple[str, ...]) -> None:
-        for request in requests(method, symbols, self._next_id):
+        for request in requests(method, symbols, self._next_id, self.names):
             self._next_id += 1
             self._outbox.put_nowait(request)
 

@@ -39,10 +39,13 @@ class Feed:
         limits: FeedLimits | None = None,
         max_streams: int = streams.MAX_STREAMS,
         clock: Callable[[], float] = time.monotonic,
+        names: streams.StreamNames = streams.stream_names,
+        prefix: str = "",
     ) -> None:
+        """``names``: the streams of a symbol, as many for each; ``prefix``: this feed's places in metrics."""
         url = base_url.rstrip("/") + "/ws"
-        self._around = Surroundings(url, make_session, limits or FeedLimits(), rng, clock)
-        self._max_streams = max_streams
+        self._around = Surroundings(url, make_session, limits or FeedLimits(), rng, clock, names, prefix)
+        self._max_streams, self._per_symbol = max_streams, len(names("x"))
         self._plan: dict[int, frozenset[str]] = {}
         self._lanes: dict[int, Lane] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -50,7 +53,7 @@ class Feed:
 
     def watch(self, symbols: Iterable[str]) -> None:
         """These symbols from now on; the others are given up. Nobody else is disturbed."""
-        self._plan = streams.plan(self._plan, symbols, self._max_streams)
+        self._plan = streams.plan(self._plan, symbols, self._max_streams, self._per_symbol)
         if self._group is not None:
             self._fit_lanes(self._group)
 
@@ -98,7 +101,7 @@ class Feed:
         connection = lane.current
         if connection is None or connection.end is not None:
             state = f"connecting ({lane.failure})" if lane.failure else "connecting"
-            return ConnectionState(str(lane.number), len(lane.wanted), 0, (), 0.0, state)
+            return ConnectionState(lane.place, len(lane.wanted), 0, (), 0.0, state)
         state = "waiting for the log" if connection.is_held_up else "open"
         acked = len(connection.acked)
         return ConnectionState(connection.name, len(lane.wanted), acked, tuple(lane.silent), connection.age_s, state)

@@ -17,6 +17,7 @@ import structlog
 from ingestion.binance import metrics
 from ingestion.binance.backoff import Backoff, Budget, attempt_budget
 from ingestion.binance.connection import ConnectFailed, Connection, Session
+from ingestion.binance.streams import StreamNames, stream_names
 from ingestion.binance.watchdog import FROZEN_AFTER_S, SILENT_AFTER_S, Watchdog, frozen_after_s
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,9 @@ class Surroundings:
     limits: FeedLimits
     rng: random.Random
     clock: Callable[[], float] = time.monotonic
+    names: StreamNames = stream_names
+    # What a feed's places are called in metrics, where another feed of the process has places too.
+    prefix: str = ""
     backoff: Backoff = field(default_factory=Backoff)
     attempts: Budget = field(default_factory=attempt_budget)
     refused_by_region: str | None = None
@@ -69,6 +73,7 @@ class Lane:
 
     def __init__(self, number: int, around: Surroundings) -> None:
         self.number = number
+        self.place = f"{around.prefix}{number}"
         self.current: Connection | None = None
         self.wanted: frozenset[str] = frozenset()
         self.failure: str | None = None
@@ -120,7 +125,7 @@ class Lane:
     async def close(self) -> None:
         """Close what is open."""
         for gauge in (metrics.CONNECTION_AGE, metrics.CONNECTION_SYMBOLS, metrics.SILENT_SYMBOLS):
-            gauge.labels(str(self.number)).set(0)
+            gauge.labels(self.place).set(0)
         for connection in (self._fresh, self.current):
             if connection is not None:
                 await connection.close()
@@ -129,8 +134,11 @@ class Lane:
         """One attempt, in its turn; None when it failed."""
         await self._wait_turn()
         self._opened += 1
-        name = f"{self.number}.{self._opened}"
-        fresh = Connection(name, self._around.url, self._around.make_session, self._nudge.set, self._around.clock)
+        name = f"{self.place}.{self._opened}"
+        around = self._around
+        fresh = Connection(
+            name, around.url, around.make_session, self._nudge.set, clock=around.clock, names=around.names
+        )
         self._around.attempts.spend(self._around.clock())
         try:
             await fresh.open()
@@ -246,7 +254,7 @@ class Lane:
         if connection.is_held_up:
             self._moved_at = now
             self._watchdog.excuse(now)
-        place = str(self.number)
+        place = self.place
         metrics.CONNECTION_AGE.labels(place).set(connection.age_s)
         metrics.CONNECTION_SYMBOLS.labels(place).set(len(connection.acked))
         metrics.SILENT_SYMBOLS.labels(place).set(len(self.silent))

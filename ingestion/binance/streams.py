@@ -1,12 +1,12 @@
 """Which streams to subscribe, on which connection, in which messages. Pure: plain data in, plain data out.
 
-The exchange allows 1024 streams on a connection; we take two of a symbol, and both on one connection, so
-that a symbol's kline frames and its trades come in the exchange's own order.
+The exchange allows 1024 streams on a connection. Ingest takes two of a symbol, and both on one connection, so
+that a symbol's kline frames and its trades come in the exchange's own order; other feeds name their own.
 """
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 MAX_STREAMS = 1024
@@ -19,6 +19,19 @@ KLINE_INTERVAL = "1m"
 _SYMBOL = re.compile(r"[\w.\-&]{1,50}")
 
 
+def stream_names(symbol: str) -> tuple[str, ...]:
+    """The two streams of a symbol that ingest reads; the exchange wants them in lower case.
+
+    >>> stream_names("BTCUSDT")
+    ('btcusdt@aggTrade', 'btcusdt@kline_1m')
+    """
+    name = symbol.lower()
+    return f"{name}@aggTrade", f"{name}@kline_{KLINE_INTERVAL}"
+
+
+StreamNames = Callable[[str], tuple[str, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One control message: ``symbols`` are the ones it asks for or gives up."""
@@ -26,6 +39,7 @@ class Request:
     request_id: int
     method: str
     symbols: tuple[str, ...]
+    names: StreamNames = stream_names
 
     def encode(self) -> str:
         """The text frame to send.
@@ -33,19 +47,9 @@ class Request:
         >>> Request(1, "SUBSCRIBE", ("BTCUSDT",)).encode()
         '{"method":"SUBSCRIBE","params":["btcusdt@aggTrade","btcusdt@kline_1m"],"id":1}'
         """
-        params = [name for symbol in self.symbols for name in stream_names(symbol)]
+        params = [name for symbol in self.symbols for name in self.names(symbol)]
         body = {"method": self.method, "params": params, "id": self.request_id}
         return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-
-
-def stream_names(symbol: str) -> tuple[str, str]:
-    """The two streams of a symbol; the exchange wants them in lower case.
-
-    >>> stream_names("BTCUSDT")
-    ('btcusdt@aggTrade', 'btcusdt@kline_1m')
-    """
-    name = symbol.lower()
-    return f"{name}@aggTrade", f"{name}@kline_{KLINE_INTERVAL}"
 
 
 def is_subscribable(symbol: str) -> bool:
@@ -56,13 +60,15 @@ def is_subscribable(symbol: str) -> bool:
 Plan = Mapping[int, frozenset[str]]
 
 
-def plan(current: Plan, wanted: Iterable[str], max_streams: int = MAX_STREAMS) -> dict[int, frozenset[str]]:
+def plan(
+    current: Plan, wanted: Iterable[str], max_streams: int = MAX_STREAMS, per_symbol: int = STREAMS_PER_SYMBOL
+) -> dict[int, frozenset[str]]:
     """Which connection (by number) carries which symbols; connections without symbols are left out.
 
     Symbols stay where they are, so a change touches nobody else. New ones fill the connections that
     have room, in order, then open further ones. Malformed symbols are left out.
     """
-    room = max_streams // STREAMS_PER_SYMBOL
+    room = max_streams // per_symbol
     wanted_now = {symbol for symbol in wanted if is_subscribable(symbol)}
     kept = {number: set(symbols & wanted_now) for number, symbols in current.items()}
     placed = set().union(*kept.values()) if kept else set()
@@ -88,9 +94,9 @@ def difference(carried: Iterable[str], wanted: Iterable[str]) -> Change:
     return Change(tuple(sorted(should - has)), tuple(sorted(has - should)))
 
 
-def requests(method: str, symbols: Sequence[str], first_id: int) -> list[Request]:
+def requests(method: str, symbols: Sequence[str], first_id: int, names: StreamNames = stream_names) -> list[Request]:
     """The control messages for these symbols, with consecutive ids; a symbol's streams stay in one message."""
     return [
-        Request(first_id + index, method, tuple(symbols[start : start + SYMBOLS_PER_MESSAGE]))
+        Request(first_id + index, method, tuple(symbols[start : start + SYMBOLS_PER_MESSAGE]), names)
         for index, start in enumerate(range(0, len(symbols), SYMBOLS_PER_MESSAGE))
     ]
