@@ -21,6 +21,7 @@ from ingestion.pipeline.records import (
     Kline,
     Live,
     Lost,
+    Proved,
     RawRecord,
     Trade,
     Unwatch,
@@ -51,8 +52,14 @@ _AMOUNTS = frozenset(
         "last_close",
     )
 )
-_KINDS: Final = {"want": Want, "hole": Hole, "unwatch": Unwatch, "lost": Lost}
-_KIND_OF: Final = {struct: kind for kind, struct in _KINDS.items()}
+_KINDS: Final[dict[str, type[RawRecord]]] = {
+    "want": Want,
+    "hole": Hole,
+    "proved": Proved,
+    "unwatch": Unwatch,
+    "lost": Lost,
+}
+_KIND_OF: Final[dict[type, str]] = {struct: kind for kind, struct in _KINDS.items()}
 
 
 class Unreadable(ValueError):
@@ -251,7 +258,7 @@ def _raw_of_kind(fields: dict[str, Any]) -> RawRecord:
     kind = fields["kind"]
     if kind == "kline":
         return _struct(Kline, fields)
-    return _struct(_KINDS[kind], fields)  # type: ignore[return-value]
+    return _struct(_KINDS[kind], fields)
 
 
 def candle(value: bytes) -> CandleRecord:

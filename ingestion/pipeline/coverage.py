@@ -158,9 +158,10 @@ class _Folding(msgspec.Struct):
             self.repaired.append(msgspec.structs.replace(span, closed_at=event.known_at))
 
     def _prove(self, event: CoverageEvent) -> None:
-        self.holes = [
-            msgspec.structs.replace(hole, proved=True) if hole.from_id == event.from_id else hole for hole in self.holes
-        ]
+        """Only ids that are a hole still: a part of it may have been filled meanwhile, or not be proved yet."""
+        proved = _span(event)
+        place = _place(self.holes, proved.from_id, proved.to_id)
+        self.holes[place] = [part for hole in self.holes[place] for part in _proved_parts(hole, proved)]
 
 
 def _span(event: CoverageEvent) -> Span:
@@ -176,11 +177,27 @@ def _span(event: CoverageEvent) -> Span:
     )
 
 
+def _proved_parts(hole: Span, proved: Span) -> list[Span]:
+    """The hole cut in up to three: below what is proved, that, and above it. Its times stay: no id between is held."""
+    low, high = max(hole.from_id, proved.from_id), min(hole.to_id, proved.to_id)
+    parts = [(hole.from_id, low - 1, hole.proved), (low, high, True), (high + 1, hole.to_id, hole.proved)]
+    return [
+        msgspec.structs.replace(hole, from_id=first, to_id=last, proved=is_proved)
+        for first, last, is_proved in parts
+        if first <= last
+    ]
+
+
 def _sharing(spans: Sequence[Span], from_id: int, to_id: int) -> list[Span]:
+    return list(spans[_place(spans, from_id, to_id)])
+
+
+def _place(spans: Sequence[Span], from_id: int, to_id: int) -> slice:
+    """Where the spans are that share an id with ``from_id..to_id``; O(log n)."""
     start = end = bisect_left(spans, from_id, key=lambda span: span.to_id)
     while end < len(spans) and spans[end].from_id <= to_id:
         end += 1
-    return list(spans[start:end])
+    return slice(start, end)
 
 
 def _subtract(spans: list[Span], part: Span) -> bool:

@@ -19,13 +19,17 @@ LOST = "lost"
 
 
 class Gap(msgspec.Struct, gc=False):
-    """Missing ids ``from_id..to_id``; the times are those of the trades held next to them."""
+    """Missing ids ``from_id..to_id``; the times are those of the trades held next to them.
+
+    ``proved``: a hole of which the exchange counts no trade either.
+    """
 
     from_id: int
     to_id: int
     from_time: int
     to_time: int
     cause: str
+    proved: bool = False
 
     def touches(self, from_ms: int, to_ms: int) -> bool:
         return self.from_time < to_ms and self.to_time >= from_ms
@@ -89,13 +93,13 @@ class Holdings(msgspec.Struct):
         return any(_touching(segment.gaps, from_ms, to_ms) for segment in self.segments)
 
     def missing_between(self, from_ms: int, to_ms: int) -> int:
-        """How many missing ids, of gaps and holes, may belong to the half-open range of time."""
+        """How many missing ids, of gaps and unproved holes, may belong to the half-open range of time."""
         spans = [span for segment in self.segments for span in _touching(segment.gaps, from_ms, to_ms)]
         spans += [span for segment in self.segments for span in _touching(segment.holes, from_ms, to_ms)]
-        return sum(span.to_id - span.from_id + 1 for span in spans)
+        return sum(span.to_id - span.from_id + 1 for span in spans if not span.proved)
 
     def is_unknown(self, from_ms: int, to_ms: int) -> bool:
-        """True when an open gap or a hole touches the range: without held trades it is unknown, not empty."""
+        """True when an open gap or an unproved hole touches the range: without held trades it is unknown, not empty."""
         return self.missing_between(from_ms, to_ms) > 0
 
     # --- changes; each returns the events that tell of it ------------------------------------------
@@ -178,9 +182,9 @@ class Holdings(msgspec.Struct):
         gap = spans[index]
         rest = []
         if trade_id > gap.from_id:
-            rest.append(Gap(gap.from_id, trade_id - 1, gap.from_time, max(time, gap.from_time), gap.cause))
+            rest.append(Gap(gap.from_id, trade_id - 1, gap.from_time, max(time, gap.from_time), gap.cause, gap.proved))
         if trade_id < gap.to_id:
-            rest.append(Gap(trade_id + 1, gap.to_id, min(time, gap.to_time), gap.to_time, gap.cause))
+            rest.append(Gap(trade_id + 1, gap.to_id, min(time, gap.to_time), gap.to_time, gap.cause, gap.proved))
         spans[index : index + 1] = rest
         filled = Gap(
             trade_id,
@@ -267,6 +271,26 @@ class Holdings(msgspec.Struct):
         # What is left of the gap is told again, so that everyone has its times right.
         told = [self._event(CoverageKind.GAP_OPENED, part, clock) for part in rest]
         return [self._event(CoverageKind.HOLE, hole, clock), *told]
+
+    def prove(self, from_id: int, to_id: int, clock: int) -> list[CoverageEvent]:
+        """Of ``from_id..to_id`` the exchange counts no trade: what of them is a hole still is not missing any more."""
+        events: list[CoverageEvent] = []
+        for segment in self.segments:
+            for hole in [hole for hole in segment.holes if hole.from_id <= to_id and hole.to_id >= from_id]:
+                if not hole.proved:
+                    events.append(self._prove(segment, hole, max(from_id, hole.from_id), min(to_id, hole.to_id), clock))
+        return events
+
+    def _prove(self, segment: Segment, hole: Gap, from_id: int, to_id: int, clock: int) -> CoverageEvent:
+        parts = [(hole.from_id, from_id - 1, False), (from_id, to_id, True), (to_id + 1, hole.to_id, False)]
+        index = segment.holes.index(hole)
+        segment.holes[index : index + 1] = [
+            Gap(first, last, hole.from_time, hole.to_time, hole.cause, proved)
+            for first, last, proved in parts
+            if first <= last
+        ]
+        proved = Gap(from_id, to_id, hole.from_time, hole.to_time, hole.cause)
+        return self._event(CoverageKind.HOLE_PROVED, proved, clock)
 
     def lose(self, from_id: int, to_id: int, from_time: int, to_time: int, clock: int) -> list[CoverageEvent]:
         """Held ids of ``from_id..to_id`` are not held any more: a gap like any other. The rest stays as it is."""

@@ -19,6 +19,7 @@ from ingestion.pipeline.records import (
     Kline,
     Live,
     Lost,
+    Proved,
     RawRecord,
     Reason,
     Trade,
@@ -167,7 +168,7 @@ class SymbolProcessor:
             self._out.klines.append(stored)
             self._publish((verdicts, behind))
 
-    def _statement(self, record: Want | Hole | Unwatch | Lost) -> None:
+    def _statement(self, record: Want | Hole | Proved | Unwatch | Lost) -> None:
         state = self.state
         state.clock = max(state.clock, record.event_time)
         holdings = state.holdings
@@ -175,6 +176,8 @@ class SymbolProcessor:
             self._tell(holdings.want(record.from_id, record.covered_from, record.cause, state.clock))
         elif type(record) is Hole:
             self._tell(holdings.declare_hole(record.from_id, record.to_id, record.cause, state.clock))
+        elif type(record) is Proved:
+            self._tell(holdings.prove(record.from_id, record.to_id, state.clock))
         elif type(record) is Lost:
             self._tell(holdings.lose(record.from_id, record.to_id, record.from_time, record.to_time, state.clock))
         else:

@@ -102,6 +102,15 @@ class Hole(msgspec.Struct, frozen=True, gc=False):
     event_time: int
 
 
+class Proved(msgspec.Struct, frozen=True, gc=False):
+    """Every minute that the hole ``from_id..to_id`` (inclusive) touches is certified: the exchange has none either."""
+
+    symbol: str
+    from_id: int
+    to_id: int
+    event_time: int
+
+
 class Unwatch(msgspec.Struct, frozen=True, gc=False):
     """The symbol was switched off: its segment ends here."""
 
@@ -123,7 +132,7 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
     event_time: int
 
 
-RawRecord = Trade | Kline | Want | Hole | Unwatch | Lost
+RawRecord = Trade | Kline | Want | Hole | Proved | Unwatch | Lost
 
 
 class Enriched(msgspec.Struct, frozen=True, gc=False):
@@ -241,8 +250,8 @@ class CoverageEvent(msgspec.Struct, frozen=True, gc=False):
     trades were added to it, and they need their candles. ``gap_*`` and ``hole``: the ids
     ``from_id..to_id`` inclusive, ``from_time``/``to_time`` are the trade times of the neighbours held
     below and above; gap_closed names only the ids that were filled since the last event, and
-    a hole takes its ids out of the gaps. ``tail_behind``: ``from_id`` is the first id that may be missing at the end,
-    ``to_id`` null.
+    a hole takes its ids out of the gaps, ``hole_proved`` names ids of holes. ``tail_behind``: ``from_id`` is the first
+    id that may be missing at the end, ``to_id`` null.
     """
 
     kind: str

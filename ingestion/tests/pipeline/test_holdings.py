@@ -229,3 +229,39 @@ def test_history_tells_which_empty_minutes_it_covers():
 
     _, gap = holdings.want(3, 100, "backfill", 950)
     assert (gap.from_id, gap.to_id, gap.to_time) == (3, 6, 399)
+
+
+def test_what_is_proved_of_a_hole_is_not_missing_any_more():
+    holdings = Holdings("X")
+    told = holdings.want(1, 0, "start", 0)
+    told += accept(holdings, 1, 10)[1]
+    told += holdings.declare_hole(2, 9, "not_served", 100)
+    told += accept(holdings, 5)[1]
+
+    proved = holdings.prove(4, 7, 110)
+
+    coverage = fold_events([*told, *proved])
+    assert [(event.kind, event.from_id, event.to_id) for event in proved] == [
+        ("hole_proved", 4, 4),
+        ("hole_proved", 6, 7),
+    ]
+    assert [(hole.from_id, hole.to_id, hole.proved) for hole in coverage.holes] == [
+        (2, 3, False),
+        (4, 4, True),
+        (6, 7, True),
+        (8, 9, False),
+    ]
+    assert missing_ids(coverage, 0, 200) == holdings.missing_between(0, 200) == 4
+    assert holdings.prove(4, 7, 120) == []
+
+
+def test_a_hole_proved_wholly_leaves_nothing_unknown():
+    holdings = Holdings("X")
+    holdings.want(1, 0, "start", 0)
+    accept(holdings, 1, 10)
+    holdings.declare_hole(2, 9, "not_served", 100)
+
+    holdings.prove(2, 9, 110)
+
+    assert not holdings.is_unknown(20, 80)
+    assert accept(holdings, 5)[0] == [Verdict.FILLED]
