@@ -8,12 +8,14 @@ from analytics.candles.judge import Standing, Version
 from analytics.clickhouse.client import client
 from analytics.clickhouse.sql import sql
 from analytics.reading.cursor import seq_of
+from analytics.reading.minutes import own_klines
+from analytics.reading.stored import Span
 from ingestion.log import codec
 from ingestion.log.port import Log, RangeGone
 from ingestion.log.topics import CANDLES_1M, CANDLES_LIVE, COVERAGE
 from ingestion.pipeline.coverage import SymbolCoverage, apply_events
 from ingestion.pipeline.records import CoverageEvent, Kline, Live, Trade
-from markets.types import DAY_MS, MINUTE_MS
+from markets.types import DAY_MS, MINUTE_MS, Interval
 
 Positions = dict[tuple[str, int], int]
 
@@ -134,8 +136,7 @@ def newest_versions(found: Iterable[tuple[int, Version]]) -> dict[int, Version]:
 
 def klines(symbol: str, from_ms: int, to_ms: int) -> dict[int, Kline]:
     """The exchange's own closed minutes, by open time."""
-    rows = client().query(sql("minute_klines"), parameters=_range(symbol, from_ms, to_ms)).result_rows
-    return {row[0]: Kline(symbol, "1m", *row[:-2], True, *row[-2:]) for row in rows}
+    return own_klines(symbol, Interval.M1, Span(from_ms, to_ms))
 
 
 def price_before(symbol: str, time_ms: int) -> int:

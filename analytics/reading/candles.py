@@ -5,8 +5,9 @@ from bisect import bisect_left, bisect_right
 import msgspec
 
 from analytics.reading import minutes, seconds, trades
-from analytics.reading.known import CandleView, KnownCandle, candle_json, derive, fill_prices, own_missing
+from analytics.reading.known import CandleView, KnownCandle, candle_json, derive, fill_prices, own_missing, with_kline
 from analytics.reading.minutes import FOREVER, Span, Wish
+from analytics.reading.reports import best_reports
 from analytics.reading.tail import get_tail
 from analytics.reading.view import Clock, LiveView, Snapshot, snapshot
 from ingestion.pipeline.coverage import missing_ids
@@ -107,16 +108,27 @@ def _readable_to(known: Snapshot, clock: Clock, interval: Interval, *, forming: 
 def _views(known: Snapshot, clock: Clock, rows: list[KnownCandle]) -> list[CandleView]:
     if not rows:
         return []
-    interval = Interval(rows[0].candle.interval)
-    reach = Span(rows[0].open_time, rows[-1].open_time + 1)
-    odd = minutes.odd_close_times(known.symbol, interval, reach)
     views = []
-    for row in fill_prices(_excused(known, rows), _close_before(known, rows[0])):
-        timed = row if row.open_time not in odd else msgspec.structs.replace(row, close_time=odd[row.open_time])
-        view = derive(timed, known.coverage, clock)
+    for row in fill_prices(_excused(known, _beside_klines(known, rows)), _close_before(known, rows[0])):
+        view = derive(row, known.coverage, clock)
         if view is not None:
             views.append(view)
     return views
+
+
+def _beside_klines(known: Snapshot, rows: list[KnownCandle]) -> list[KnownCandle]:
+    """The rows with what the exchange says of them; of a minute only its close time, its verdict is a record."""
+    interval = Interval(rows[0].candle.interval)
+    reach = Span(rows[0].open_time, rows[-1].open_time + 1)
+    if interval is Interval.M1:
+        odd = minutes.odd_close_times(known.symbol, interval, reach)
+        return [msgspec.structs.replace(row, close_time=odd.get(row.open_time)) for row in rows] if odd else rows
+    stored = minutes.own_klines(known.symbol, interval, reach)
+    klines = best_reports((*stored.values(), *known.unsunk_klines(interval).values()))
+    newest = None if known.live is None else known.live.last_trade_id
+    return [
+        row if row.open_time not in klines else with_kline(row, klines[row.open_time], newest) for row in rows
+    ]
 
 
 def _excused(known: Snapshot, rows: list[KnownCandle]) -> list[KnownCandle]:

@@ -12,7 +12,8 @@ import msgspec
 from analytics.reading.view import Clock
 from ingestion.pipeline.coverage import SymbolCoverage, is_covered, missing_ids, overlaps_segment
 from ingestion.pipeline.coverage import touching as spans_touching
-from ingestion.pipeline.records import Candle, CandleRecord
+from ingestion.pipeline.records import Candle, CandleRecord, Kline
+from ingestion.pipeline.verdict import compare, state_of
 from ingestion.pipeline.window import empty_candle, merge, volatility, vwap
 from markets.types import MINUTE_MS, Interval, to_text
 
@@ -23,6 +24,9 @@ DISPUTED: Final = "disputed"
 CLOSED: Final = "closed"
 EXCHANGE: Final = "exchange"
 
+# A trade that was fetched later is in the larger candle only when its minute was made again and stored.
+_SETTLING_MS: Final = MINUTE_MS
+
 
 class KnownCandle(msgspec.Struct, frozen=True):
     """A candle, and what its minutes say of it. Finer ones join into larger ones.
@@ -30,7 +34,8 @@ class KnownCandle(msgspec.Struct, frozen=True):
     ``minutes``: how many 1m candles are in it, ``certified`` how many of them carry the verdict for their
     revision; ``disputed``: the open times of those that differ. ``excused``: the ids inside that are
     in no candle and are not missing (declared invalid). ``known_at``: when its newest version became known (null: now).
-    ``close_time``: the exchange's, when its kline is known.
+    ``close_time``: the exchange's, when its kline is known. ``kline``: the exchange's own candle of this very bucket,
+    for intervals other than 1m (a minute's verdict is a record).
     """
 
     candle: Candle
@@ -42,6 +47,7 @@ class KnownCandle(msgspec.Struct, frozen=True):
     known_at: int | None = None
     close_time: int | None = None
     forming: bool = False
+    kline: Kline | None = None
 
     @property
     def open_time(self) -> int:
@@ -124,8 +130,8 @@ def _lift(part: KnownCandle, open_time: int, interval: Interval) -> KnownCandle:
     if part.candle.interval == interval.value:
         return part
     candle = msgspec.structs.replace(part.candle, open_time=open_time, interval=interval.value)
-    # The minute's close time and difference say nothing of the larger bucket.
-    return msgspec.structs.replace(part, candle=candle, close_time=None, difference=None)
+    # The minute's close time, difference and kline say nothing of the larger bucket.
+    return msgspec.structs.replace(part, candle=candle, close_time=None, difference=None, kline=None)
 
 
 def merge_known(left: KnownCandle, right: KnownCandle) -> KnownCandle:
@@ -141,6 +147,17 @@ def merge_known(left: KnownCandle, right: KnownCandle) -> KnownCandle:
         close_time=left.close_time,
         forming=left.forming or right.forming,
     )
+
+
+def with_kline(known: KnownCandle, kline: Kline, newest_id: int | None) -> KnownCandle:
+    """The candle beside the exchange's own of the same bucket. ``newest_id``: the newest trade that is held.
+
+    A kline that counts more fills than we, when nothing newer than ours is held, is ahead of its trades: it is
+    not compared before they have come.
+    """
+    candle = known.candle
+    is_ahead = kline.trades > candle.trades and newest_id is not None and newest_id == candle.last_trade_id
+    return msgspec.structs.replace(known, close_time=kline.close_time, kline=None if is_ahead else kline)
 
 
 def own_missing(candle: Candle) -> int:
@@ -190,9 +207,13 @@ def derive(known: KnownCandle, coverage: SymbolCoverage, clock: Clock) -> Candle
         missing,
         known.close_time if known.close_time is not None else end - 1,
         known.known_at if known.known_at is not None else clock.feed_time,
-        known.difference if is_disputed else None,
+        _difference(known) if is_disputed else None,
         known.disputed if is_disputed and interval is not Interval.M1 else (),
     )
+
+
+def _difference(known: KnownCandle) -> dict[str, list[str]] | None:
+    return known.difference if known.kline is None else compare(known.candle, known.kline)
 
 
 def _state(
@@ -201,14 +222,31 @@ def _state(
     open_time = known.candle.open_time
     if known.forming or (interval.width_ms or end) > MINUTE_MS and clock.closed_to < end:
         return FORMING
+    covered = is_covered(coverage, open_time, end, max(clock.feed_time, end))
+    if known.kline is not None:
+        waits = bool(spans_touching(coverage.gaps, open_time, end)) or _is_settling(coverage, open_time, end, clock)
+        state = state_of(known.candle, known.kline, waits, covered)
+        if state != CLOSED or compare(known.candle, known.kline):
+            return state
+        # Equal to a kline that lacks fills itself: that proves nothing, so the minutes speak.
     if _is_certified(known, interval, end, touching):
         return CERTIFIED
-    if not is_covered(coverage, open_time, end, max(clock.feed_time, end)):
+    if not covered:
         return PARTIAL
     # With an open gap the difference is explained, and the verdict waits for the repair. A hole is never repaired.
     if known.disputed and not spans_touching(coverage.gaps, open_time, end):
         return DISPUTED
     return CLOSED
+
+
+def _is_settling(coverage: SymbolCoverage, open_time: int, end: int, clock: Clock) -> bool:
+    """True when trades of the bucket were fetched a moment ago: its minutes may not be made again yet."""
+    for span in reversed(coverage.repaired):
+        if (span.closed_at or 0) < clock.feed_time - _SETTLING_MS:
+            return False
+        if span.touches(open_time, end):
+            return True
+    return False
 
 
 def _is_certified(known: KnownCandle, interval: Interval, end: int, touching: int) -> bool:

@@ -9,7 +9,8 @@ from analytics.clickhouse.sql import sql
 from analytics.reading.known import KnownCandle, join, merge_known, newest, of_forming, of_record
 from analytics.reading.stored import Span, Width, buckets
 from analytics.reading.view import Clock, Snapshot
-from ingestion.pipeline.records import Candle
+from ingestion.log.topics import PRICES
+from ingestion.pipeline.records import Candle, Kline
 from markets.types import MINUTE_MS, Interval
 
 # The last time that ClickHouse can say (the year 2299).
@@ -108,6 +109,15 @@ def odd_close_times(symbol: str, interval: Interval, span: Span) -> dict[int, in
         },
     )
     return dict(rows.result_rows)
+
+
+def own_klines(symbol: str, interval: Interval, span: Span) -> dict[int, Kline]:
+    """The exchange's own closed candles of this very interval in the span, by open time."""
+    if interval not in PRICES:
+        return {}
+    parameters = {"symbol": symbol, "interval": interval.value, "start": span.start, "end": span.end}
+    rows = client().query(sql("own_klines"), parameters=parameters).result_rows
+    return {row[0]: Kline(symbol, interval.value, *row[:-2], True, *row[-2:]) for row in rows}
 
 
 def extent(symbol: str) -> Span | None:

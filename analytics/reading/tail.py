@@ -10,7 +10,7 @@ import structlog
 from django.db import close_old_connections
 
 from analytics.reading import metrics
-from analytics.reading.view import LiveView, Tailed
+from analytics.reading.view import KLINE_TOPICS, LiveView, Tailed
 from ingestion.log import codec, open_log, topics
 from ingestion.log.port import Log, Stored, Tail, TopicPartition
 from ingestion.pipeline.coverage import SymbolCoverage
@@ -31,10 +31,11 @@ _DECODERS = {
     topics.CANDLES_LIVE.name: codec.live,
     topics.COVERAGE.name: codec.coverage,
     topics.ENRICHED_TRADES.name: codec.enriched,
+    **dict.fromkeys(KLINE_TOPICS, codec.kline),
 }
 # What the sink stores is followed from where the sink stands. The newest state of each symbol, and the
 # changes of coverage, are followed from the oldest record kept: the view holds all of them.
-_FROM_SINK = (topics.CANDLES_1M.name, topics.ENRICHED_TRADES.name)
+_FROM_SINK = (topics.CANDLES_1M.name, topics.ENRICHED_TRADES.name, *KLINE_TOPICS)
 
 
 class LogTail:

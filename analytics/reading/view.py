@@ -11,22 +11,25 @@ from typing import Any, NamedTuple
 import msgspec
 
 from analytics.reading.cursor import seq_of
+from analytics.reading.reports import best_reports
 from ingestion.log import topics
 from ingestion.log.port import Stored, TopicPartition
 from ingestion.pipeline.coverage import SymbolCoverage, apply_events
-from ingestion.pipeline.records import CandleReason, CandleRecord, CoverageEvent, Enriched, Live
-from markets.types import MINUTE_MS
+from ingestion.pipeline.records import CandleReason, CandleRecord, CoverageEvent, Enriched, Kline, Live
+from markets.types import MINUTE_MS, Interval
 
 # Per symbol. A sink that is down for hours must not fill the memory of every web process: past this the
 # oldest are let go, and answers lack them until the sink is back. Reached only far beyond back-pressure.
 MAX_UNSUNK = 200_000
+# The exchange's own candles that judge ours on read. A minute's verdict is a record; seconds have theirs when stored.
+KLINE_TOPICS = {topics.PRICES[interval].name: interval for interval in (Interval.M15, Interval.H1, Interval.D1)}
 
 
 class Tailed(NamedTuple):
     """A record of the log: as stored, and what it says."""
 
     stored: Stored
-    record: CandleRecord | Live | CoverageEvent | Enriched
+    record: CandleRecord | Live | CoverageEvent | Enriched | Kline
 
 
 class Clock(NamedTuple):
@@ -46,6 +49,7 @@ class _Symbol:
         self.coverage = SymbolCoverage()
         self.candles: deque[tuple[int, CandleRecord]] = deque(maxlen=MAX_UNSUNK)
         self.trades: deque[tuple[int, Enriched]] = deque(maxlen=MAX_UNSUNK)
+        self.klines: dict[str, deque[tuple[int, Kline]]] = {}
 
     def take_live(self, stored: Stored, live: Live) -> None:
         if self.live is None or live.feed_time > self.live.feed_time:
@@ -120,6 +124,12 @@ class LiveView:
             state = self._symbols.get(symbol)
             return [] if state is None else list(state.trades)
 
+    def unsunk_klines(self, symbol: str) -> list[Kline]:
+        """The klines of ``KLINE_TOPICS`` that the tables may lack, of each interval in the order of the log."""
+        with self._lock:
+            state = self._symbols.get(symbol)
+            return [] if state is None else [kline for kept in state.klines.values() for _, kline in kept]
+
     def seq(self, topic: str, symbol: str) -> int:
         """The sequence number up to which tables and view together hold all of the symbol's records.
 
@@ -175,6 +185,9 @@ class LiveView:
                 state.take_candle(stored, record)
             case Enriched():
                 state.trades.append((stored.offset, record))
+            case Kline():
+                kept = state.klines.setdefault(stored.topic, deque(maxlen=MAX_UNSUNK))
+                kept.append((stored.offset, record))
 
     def forget_sunk(self, sunk: Mapping[tuple[str, int], int]) -> None:
         """Let go of what the sink has stored; ``sunk``: its next offset by (topic, partition)."""
@@ -182,6 +195,8 @@ class LiveView:
             for symbol, state in self._symbols.items():
                 self._drop(state.candles, topics.CANDLES_1M.name, symbol, sunk)
                 self._drop(state.trades, topics.ENRICHED_TRADES.name, symbol, sunk)
+                for topic, klines in state.klines.items():
+                    self._drop(klines, topic, symbol, sunk)
 
     def _drop(
         self,
@@ -212,6 +227,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     trades_seq: int
     unsunk: tuple[CandleRecord, ...] = ()
     unsunk_trades: tuple[Enriched, ...] = ()
+    klines: tuple[Kline, ...] = ()
+
+    def unsunk_klines(self, interval: Interval) -> dict[int, Kline]:
+        """The interval's klines that the tables may lack, by open time."""
+        return best_reports(kline for kline in self.klines if kline.interval == interval)
 
 
 def snapshot(view: LiveView, symbol: str) -> Snapshot:
@@ -220,6 +240,7 @@ def snapshot(view: LiveView, symbol: str) -> Snapshot:
     trades_seq = view.seq(topics.ENRICHED_TRADES.name, symbol)
     unsunk = tuple(record for _, record in view.unsunk_candles(symbol))
     trades = tuple(record for _, record in view.unsunk_trades(symbol))
+    klines = tuple(view.unsunk_klines(symbol))
     return Snapshot(
-        symbol, view.clock(symbol), view.live(symbol), view.coverage(symbol), seq, trades_seq, unsunk, trades
+        symbol, view.clock(symbol), view.live(symbol), view.coverage(symbol), seq, trades_seq, unsunk, trades, klines
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
+from analytics.reading.reports import rank_of
 from ingestion.pipeline.records import (
     Candle,
     CandleRecord,
@@ -31,9 +32,6 @@ _TIME = pa.timestamp("ms", tz="UTC")
 _PRICE_FIELDS = ("open", "high", "low", "close")
 _AMOUNT_FIELDS = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
 _ID_FIELDS = ("first_trade_id", "last_trade_id", "first_fill_id", "last_fill_id")
-# Which of two reports of one bucket counts: running ones never, then rest before stream before archive.
-_KLINE_RANK = {"rest": 3, "archive": 1}
-_STREAM_RANK = 2
 
 
 def why_unfit(trade: Trade) -> str | None:
@@ -124,7 +122,7 @@ def kline_rows(klines: Sequence[Kline]) -> pa.Table:
             "last_fill_id": pa.array([kline.last_fill_id for kline in klines], pa.int64()),
             "closed": pa.array([int(kline.closed) for kline in klines], pa.uint8()),
             "source": _words([kline.source for kline in klines]),
-            "rank": pa.array([_rank(kline) for kline in klines], pa.uint8()),
+            "rank": pa.array([rank_of(kline) for kline in klines], pa.uint64()),
             "event_time": _times([kline.event_time for kline in klines]),
         }
     )
@@ -194,10 +192,6 @@ def _fills(trade: Trade) -> int:
 
 def _event_lag(trade: Trade) -> int | None:
     return None if trade.event_time is None else trade.event_time - trade.trade_time
-
-
-def _rank(kline: Kline) -> int:
-    return _KLINE_RANK.get(kline.source, _STREAM_RANK) if kline.closed else 0
 
 
 def _decimals(scaled: Iterable[int], kind: pa.DataType) -> pa.Array:

@@ -2,7 +2,7 @@
 
 from ingestion.log import codec
 from ingestion.log.port import Log
-from ingestion.log.topics import CANDLES_1M, CANDLES_LIVE, COVERAGE, ENRICHED_TRADES
+from ingestion.log.topics import CANDLES_1M, CANDLES_LIVE, COVERAGE, ENRICHED_TRADES, PRICES
 from ingestion.pipeline.records import (
     Candle,
     CandleRecord,
@@ -13,7 +13,7 @@ from ingestion.pipeline.records import (
     Live,
     Trade,
 )
-from markets.types import SCALE
+from markets.types import SCALE, Interval
 
 BTC = "BTCUSDT"
 # 2019-06-01 10:00 UTC.
@@ -93,13 +93,14 @@ def kline_of(made: Candle, **other) -> Kline:
     """The exchange's report that equals the candle."""
     fields = {name: getattr(made, name) for name in Kline.__struct_fields__ if hasattr(made, name)}
     first, last = made.first_fill_id, made.last_fill_id
+    end = Interval(made.interval).next_open(made.open_time)
     fields |= {
-        "close_time": made.open_time + MINUTE - 1,
+        "close_time": end - 1,
         "first_fill_id": -1 if first is None else first,
         "last_fill_id": -1 if last is None else last,
         "closed": True,
         "source": "binance",
-        "event_time": made.open_time + MINUTE + 50,
+        "event_time": end + 50,
     }
     return Kline(**(fields | other))
 
@@ -127,11 +128,11 @@ _TOPICS = {
     CandleRecord: CANDLES_1M.name,
     CoverageEvent: COVERAGE.name,
     Live: CANDLES_LIVE.name,
-    Kline: "prices-1m",
 }
 
 
 def put(log: Log, *items: Enriched | CandleRecord | CoverageEvent | Live | Kline) -> None:
     """Append each item to the topic of its kind."""
     for item in items:
-        log.append(_TOPICS[type(item)], [codec.to_record(item)])
+        topic = PRICES[item.interval].name if isinstance(item, Kline) else _TOPICS[type(item)]
+        log.append(topic, [codec.to_record(item)])

@@ -11,7 +11,7 @@ from analytics.tests.samples import put
 from ingestion.log.port import Log
 from ingestion.log.topics import CANDLES_1M, COVERAGE, ENRICHED_TRADES, PRICES
 
-STORED = (ENRICHED_TRADES.name, CANDLES_1M.name, COVERAGE.name, PRICES["1m"].name, PRICES["1h"].name)
+STORED = (ENRICHED_TRADES.name, CANDLES_1M.name, COVERAGE.name, *(topic.name for topic in PRICES.values()))
 
 
 class Stage:

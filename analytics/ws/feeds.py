@@ -8,7 +8,18 @@ from typing import Any, NamedTuple
 
 from analytics.reading import cursor as cursors
 from analytics.reading.cursor import Cursor, seq_of
-from analytics.reading.known import FORMING, CandleView, KnownCandle, candle_json, derive, newest, of_forming, of_record
+from analytics.reading.known import (
+    FORMING,
+    CandleView,
+    KnownCandle,
+    candle_json,
+    derive,
+    newest,
+    of_forming,
+    of_record,
+    with_kline,
+)
+from analytics.reading.reports import best_reports
 from analytics.reading.trades import trade_json
 from analytics.reading.view import LiveView, Tailed
 from analytics.ws import messages
@@ -16,7 +27,7 @@ from analytics.ws.folding import Fold
 from analytics.ws.messages import Message, Topic
 from analytics.ws.reads import Reads, Seed
 from ingestion.log import topics
-from ingestion.pipeline.records import Candle, CandleReason, CandleRecord, Enriched, Live
+from ingestion.pipeline.records import Candle, CandleReason, CandleRecord, Enriched, Kline, Live
 from markets.types import MINUTE_MS, Interval
 
 # Versions of so many minutes are remembered, to tell news from repeats.
@@ -24,6 +35,8 @@ _KEPT_MINUTES = 5_000
 _MOST_BUCKETS = 500
 # Records kept while the tables are away: what is let go is found again by reading the buckets anew.
 _MOST_WAITING = 20_000
+# At least as many as the fold keeps buckets.
+_KEPT_KLINES = 8
 
 
 class Question(NamedTuple):
@@ -116,8 +129,12 @@ class CandleFeed(Feed):
         if not known.candle.agg_trades and not known.candle.close:
             return []
         clock = self._view.clock(self.topic.symbol)
+        known = self._beside_kline(known)
         view = None if clock is None else derive(known, self._view.coverage(self.topic.symbol), clock)
         return [] if view is None else [self.message(view, seq)]
+
+    def _beside_kline(self, known: KnownCandle) -> KnownCandle:
+        return known
 
     def message(self, view: CandleView, seq: int = 0) -> Message:
         """The message that tells a candle. ``seq``: of the record that it was made from."""
@@ -192,12 +209,14 @@ class FoldedFeed(CandleFeed):
         # Buckets to read anew, and those being read: open time -> the record that said so first.
         self._stale: dict[int, _Cause] = {}
         self._reading: dict[int, _Cause] = {}
+        # The exchange's own candles of the newest buckets: folded ones are told with their verdict.
+        self._klines: dict[int, Kline] = {}
         clock = view.clock(topic.symbol)
         self._told_to = 0 if clock is None else self.interval.open_of(clock.closed_to)
 
     def take(self, batch: Sequence[Tailed]) -> list[Message]:
         if not self._is_seeded:
-            self._waiting += [item for item in batch if isinstance(item.record, CandleRecord | Live)]
+            self._waiting += [item for item in batch if isinstance(item.record, CandleRecord | Live | Kline)]
             del self._waiting[:-_MOST_WAITING]
             return []
         made: list[Message] = []
@@ -206,7 +225,23 @@ class FoldedFeed(CandleFeed):
                 made += self._take_record(stored.offset, record)
             elif isinstance(record, Live):
                 made += self._take_live(record)
+            elif isinstance(record, Kline) and record.interval == self.interval and record.closed:
+                self._take_kline(record)
         return made
+
+    def _take_kline(self, kline: Kline) -> None:
+        """A bucket that was told without it is told again, as REST has it now."""
+        self._klines = best_reports((*self._klines.values(), kline))
+        for open_time in sorted(self._klines)[:-_KEPT_KLINES]:
+            del self._klines[open_time]
+        if self.interval.next_open(kline.open_time) <= self._fold.closed_to:
+            self._read_anew(kline.open_time, _Cause(self.seq, 0))
+
+    def _beside_kline(self, known: KnownCandle) -> KnownCandle:
+        kline = self._klines.get(known.open_time)
+        if kline is None:
+            return known
+        return with_kline(known, kline, None if self._live is None else self._live.last_trade_id)
 
     def _take_record(self, offset: int, record: CandleRecord) -> list[Message]:
         self.seq = seq_of(self._epoch, offset + 1)

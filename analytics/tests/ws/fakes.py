@@ -1,10 +1,11 @@
 """A hub over memory: the view is real, the tables and the log are lists."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from analytics.reading.candles import CandlePage
 from analytics.reading.cursor import seq_of
-from analytics.reading.known import derive, join, newest, of_forming, of_record
+from analytics.reading.known import derive, join, newest, of_forming, of_record, with_kline
 from analytics.reading.minutes import Span
 from analytics.reading.view import LiveView, Tailed, snapshot
 from analytics.tests.samples import BTC
@@ -13,7 +14,7 @@ from analytics.ws.hub import Hub
 from analytics.ws.reads import Seed
 from ingestion.log import codec, topics
 from ingestion.log.port import RangeGone, Stored, TopicPartition
-from ingestion.pipeline.records import CandleRecord, CoverageEvent, Enriched, Live
+from ingestion.pipeline.records import CandleRecord, CoverageEvent, Enriched, Kline, Live
 from markets.types import MINUTE_MS, Interval
 
 _TOPIC = {
@@ -29,7 +30,7 @@ class World:
 
     def __init__(self, *, oldest: int = 0, known: Sequence[str] = (BTC, "NEWUSDT")) -> None:
         self.view = LiveView(lambda _topic, _symbol: 0, lambda _topic: 1)
-        self.log: dict[str, list[Stored]] = {name: [] for name in _TOPIC.values()}
+        self.log: dict[str, list[Stored]] = defaultdict(list)
         self.oldest, self.known = oldest, known
         self.failures = 0
         self.asked: list[str] = []
@@ -44,7 +45,7 @@ class World:
         self.hub = Hub(self, self.view, lambda _topic: 1, limits)
         return self.hub
 
-    def happen(self, *records: CandleRecord | Live | CoverageEvent | Enriched) -> None:
+    def happen(self, *records: CandleRecord | Live | CoverageEvent | Enriched | Kline) -> None:
         """One commit: the log has it, then the view, then the hub, as the tail does it."""
         batch = [Tailed(self._store(record), record) for record in records]
         places = {TopicPartition(i.stored.topic, 0): i.stored.offset + 1 for i in batch}
@@ -52,8 +53,8 @@ class World:
         if self.hub is not None:
             self.hub.on_batch(batch)
 
-    def _store(self, record: CandleRecord | Live | CoverageEvent | Enriched) -> Stored:
-        topic = _TOPIC[type(record)]
+    def _store(self, record: CandleRecord | Live | CoverageEvent | Enriched | Kline) -> Stored:
+        topic = topics.PRICES[record.interval].name if isinstance(record, Kline) else _TOPIC[type(record)]
         made = codec.to_record(record)
         stored = Stored(topic, 0, len(self.log[topic]), 0, made.key, made.value, made.schema)
         self.log[topic].append(stored)
@@ -77,7 +78,12 @@ class World:
         running = [] if live is None else [*live.pending, *([live.candle] if live.candle else [])]
         parts = [*closed.values(), *(of_forming(c) for c in running if c.open_time not in closed)]
         clock = self.view.clock(symbol)
-        views = [derive(known, self.view.coverage(symbol), clock) for known in join(parts, interval)]
+        klines = snapshot(self.view, symbol).unsunk_klines(interval)
+        beside = [
+            with_kline(known, klines[known.open_time], None) if known.open_time in klines else known
+            for known in join(parts, interval)
+        ]
+        views = [derive(known, self.view.coverage(symbol), clock) for known in beside]
         return [view for view in views if view is not None]
 
     def page(self, symbol: str, interval: Interval) -> CandlePage:

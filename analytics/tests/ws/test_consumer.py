@@ -6,12 +6,13 @@ from channels.testing import WebsocketCommunicator
 from django.urls import path
 
 from analytics.reading.cursor import Cursor, encode
-from analytics.tests.samples import BTC, HOUR, MINUTE, TEN, candle, closed, enriched, live, segment, trade
+from analytics.tests.samples import BTC, HOUR, MINUTE, TEN, candle, closed, enriched, kline_of, live, segment, trade
 from analytics.tests.ws.fakes import World, seq
 from analytics.ws.config import SocketLimits
 from analytics.ws.consumer import MarketSocket
 from ingestion.pipeline.records import Live
-from markets.types import SCALE
+from ingestion.pipeline.window import roll_up
+from markets.types import SCALE, Interval
 
 
 class Socket(WebsocketCommunicator):
@@ -136,6 +137,24 @@ async def test_a_larger_candle_is_told_when_its_last_minute_closed_and_again_whe
         states += [row["state"]] if row["open_time"] == TEN and row["state"] != "forming" else []
 
     assert states == ["closed", "closed", "closed", "certified"]
+
+
+async def test_a_larger_candle_is_told_with_the_verdict_of_the_exchanges_own(open_socket):
+    world = market(*(closed(candle(TEN + n * MINUTE, (n * 2 + 1, n * 2 + 2))) for n in range(2, 14)))
+    socket = await open_socket(world)
+    await subscribed(socket, "15m")
+    whole = roll_up([candle(TEN + n * MINUTE, (n * 2 + 1, n * 2 + 2)) for n in range(15)], Interval.M15)[0]
+
+    world.happen(closed(candle(TEN + 14 * MINUTE, (29, 30))), standing(TEN + 15 * MINUTE, (31, 31)))
+    world.happen(kline_of(whole, volume=7), kline_of(candle(TEN, (1, 2))))
+    world.happen(kline_of(whole, source="rest"))
+    world.happen(closed(candle(TEN + 14 * MINUTE, (29, 30)), state="certified", reason="verdict"))
+    states = []
+    while states[-1:] != ["certified"]:
+        row = (await socket.hear("candle"))["candle"]
+        states += [row["state"]] if row["state"] != "forming" and row["state"] not in states[-1:] else []
+
+    assert states == ["closed", "disputed", "certified"] or states == ["closed", "certified"]
 
 
 async def test_a_correction_of_an_old_candle_is_read_anew_and_told(open_socket):

@@ -1,4 +1,4 @@
--- The exchange's own closed minutes of a span. Amounts are scaled by 10**8.
+-- The exchange's own closed candles of a span. Amounts are scaled by 10**8.
 SELECT
     toUnixTimestamp64Milli(open_time) AS open_ms,
     toUnixTimestamp64Milli(close_time) AS close_ms,
@@ -16,7 +16,7 @@ SELECT
     source,
     toUnixTimestamp64Milli(event_time) AS event_ms
 FROM klines FINAL
-WHERE interval = '1m'
+WHERE interval = {interval:String}
   AND symbol = {symbol:String}
   AND open_time >= fromUnixTimestamp64Milli({start:Int64})
   AND open_time < fromUnixTimestamp64Milli({end:Int64})
