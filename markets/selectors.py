@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.db.models import Q
+
 from markets.models import Symbol
 from markets.types import Asset
 
@@ -20,6 +22,12 @@ def watched() -> dict[str, WatchedSymbol]:
     """The symbols enabled for trades, by name."""
     rows = Symbol.objects.filter(trades_enabled=True)
     return {row.symbol: _watched(row) for row in rows}
+
+
+def watched_for_klines() -> dict[str, bool]:
+    """The symbols whose klines are to be held: those enabled for klines or for trades. True: for trades."""
+    rows = Symbol.objects.filter(Q(klines_enabled=True) | Q(trades_enabled=True))
+    return dict(rows.values_list("symbol", "trades_enabled"))
 
 
 def _watched(row: Symbol) -> WatchedSymbol:

@@ -24,6 +24,10 @@ _TLS: Final = {
     "KAFKA_SSL_KEY_PASSWORD": "ssl.key.password",
 }
 
+# How many closed klines of each interval a newly watched symbol begins with: enough for every indicator's warm-up.
+_KLINES_HISTORY: Final = {"1s": 1_000, "1m": 1_440, "15m": 1_000, "1h": 1_000, "1d": 1_000}
+_KLINES_MOST: Final = 1_000_000
+
 Problems = dict[str, str]
 
 
@@ -40,6 +44,7 @@ class Environment:
     ws_url: str
     archive_url: str
     repair_confirm_s: tuple[float, ...]
+    klines_history: Mapping[str, int]
     sink_max_delay_s: float
     sink_max_rows: int
     kafka_brokers: str
@@ -86,6 +91,7 @@ def _read(env: FileAwareEnv, base_dir: Path) -> dict[str, Any]:
         "ws_url": env.str("BINANCE_WS_URL", "wss://data-stream.binance.vision"),
         "archive_url": env.str("BINANCE_ARCHIVE_URL", "https://data.binance.vision"),
         "repair_confirm_s": tuple(env.list("REPAIR_CONFIRM_S", [60.0, 600.0, 3600.0], subcast=float) or ()),
+        "klines_history": env.dict("KLINES_HISTORY", _KLINES_HISTORY, subcast_values=int, validate=_klines_history),
         "sink_max_delay_s": env.float("SINK_MAX_DELAY_S", 1.0, validate=validate.Range(0.01, 60)),
         "sink_max_rows": env.int("SINK_MAX_ROWS", 20_000, validate=validate.Range(1, 1_000_000)),
         "kafka_brokers": env.str("KAFKA_BROKERS", validate=_brokers, **required),
@@ -115,6 +121,13 @@ def _url(*schemes: str) -> Any:
             raise ValidationError(f"must begin with {' or '.join(f'{scheme}:' for scheme in schemes)}")
 
     return check
+
+
+def _klines_history(rows: Mapping[str, int]) -> None:
+    if not rows.keys() <= _KLINES_HISTORY.keys() or not all(0 <= count <= _KLINES_MOST for count in rows.values()):
+        raise ValidationError(
+            f"is a list such as 1m=1440,1h=1000: of {', '.join(_KLINES_HISTORY)}, each from 0 to {_KLINES_MOST}"
+        )
 
 
 def _brokers(text: str) -> None:

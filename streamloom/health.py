@@ -28,8 +28,14 @@ OK, DEGRADED, DOWN, ABSENT = "ok", "degraded", "down", "absent"
 _BOUND_S: Final = 1.8
 # A role that has not beaten for this long is down; a process younger than this has roles that are still starting.
 _SILENT_S: Final = 5 * EVERY_S
-_ROLES: Final = {"ingest": "ingest_trades", "process": "process", "repair": "repair", "sink": "dispatch"}
-# Without repair the rest goes on; it is told, but nothing is down for it.
+_ROLES: Final = {
+    "ingest": "ingest_trades",
+    "process": "process",
+    "repair": "repair",
+    "klines": "ingest_klines",
+    "sink": "dispatch",
+}
+# Without repair and klines the rest goes on; it is told, but nothing is down for it.
 _NEEDED: Final = ("ingest", "process", "sink")
 _started_at = time.monotonic()
 _asking = ThreadPoolExecutor(max_workers=6, thread_name_prefix="health")

@@ -18,6 +18,7 @@ BINANCE_REST_URL = environment.rest_url
 BINANCE_WS_URL = environment.ws_url
 BINANCE_ARCHIVE_URL = environment.archive_url
 REPAIR_CONFIRM_S = environment.repair_confirm_s
+KLINES_HISTORY = environment.klines_history
 SINK_MAX_DELAY_S = environment.sink_max_delay_s
 SINK_MAX_ROWS = environment.sink_max_rows
 # The number of this process among its like: static member and transactional id of Kafka.

@@ -52,6 +52,7 @@ STAGES: Final = (
     Stage("ingest", "exchange → raw_trades", "ingest_trades", "ingest_trades"),
     Stage("process", "raw_trades → trades, candles, coverage", "process", "process_trades"),
     Stage("repair", "gaps → exchange → raw_trades", "repair", "repair_gaps"),
+    Stage("klines", "exchange → prices", "ingest_klines", "ingest_klines"),
     Stage("sink", "log → ClickHouse", "dispatch", "dispatch_sink"),
 )
 _READERS: Final = {topics.RAW_TRADES.name: (topics.GROUP_PROCESS,), topics.COVERAGE.name: (topics.GROUP_REPAIR,)}

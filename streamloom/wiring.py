@@ -7,6 +7,7 @@ from django.conf import settings
 
 from analytics.sink.dispatch import make_dispatch
 from ingestion.ingest.role import build_role as build_ingest
+from ingestion.klines.role import build_role as build_klines
 from ingestion.log import open_log
 from ingestion.process.role import ProcessTrades
 from ingestion.repair.role import build_role as build_repair
@@ -28,6 +29,7 @@ class RolePlan:
 def embedded_roles(history_ms: int) -> list[RolePlan]:
     """The roles of one process, in the order in which they are stopped. ``history_ms``: how far back is wanted."""
     return [
+        RolePlan("klines", build_klines),
         RolePlan("ingest", lambda: build_ingest(history_ms)),
         RolePlan("repair", build_repair),
         RolePlan("process", make_process),

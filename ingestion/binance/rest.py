@@ -118,11 +118,19 @@ class BinanceRest:
 
     def exchange_info(self) -> list[SymbolInfo]:
         """Every symbol of the exchange. Also learns the exchange's present weight limit."""
-        info = self._get("exchangeInfo", {}, lambda body: msgspec.json.decode(body, type=_Info))
+        info = self._info({})
+        return [_symbol_info(symbol) for symbol in info.symbols]
+
+    def learn_limits(self, symbol: str) -> None:
+        """Learn the exchange's present weight limit, without every symbol that it lists."""
+        self._info({"symbol": symbol})
+
+    def _info(self, query: dict[str, str | int | None]) -> _Info:
+        info = self._get("exchangeInfo", query, lambda body: msgspec.json.decode(body, type=_Info))
         for limit in info.rateLimits:
             if (limit.rateLimitType, limit.interval, limit.intervalNum) == ("REQUEST_WEIGHT", "MINUTE", 1):
                 self._budget.set_limit(limit.limit)
-        return [_symbol_info(symbol) for symbol in info.symbols]
+        return info
 
     def agg_trades(
         self,

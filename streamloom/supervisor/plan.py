@@ -41,7 +41,7 @@ def roles(*, port: int, slots: int, workers: int, metrics: Path | None) -> list[
     ``slots``: processors; ``workers``: processes of the Celery worker; ``metrics``: serve them on 2112 and
     up, with this folder for those of the worker (None: do not).
     """
-    ports = iter(range(_FIRST_METRICS_PORT, _FIRST_METRICS_PORT + 4 + slots)) if metrics else iter(())
+    ports = iter(range(_FIRST_METRICS_PORT, _FIRST_METRICS_PORT + 5 + slots)) if metrics else iter(())
 
     def role(name: str, command: str, slot: int = 0) -> ProcessPlan:
         args = ("--metrics-port", str(next(ports, 0)))
@@ -52,10 +52,11 @@ def roles(*, port: int, slots: int, workers: int, metrics: Path | None) -> list[
     repair = role("repair", "repair_gaps")
     dispatch = role("dispatch", "dispatch_sink")
     tasks = worker(workers, metrics, next(ports, 0))
+    klines = role("klines", "ingest_klines")
     others = [role(f"process-{slot}", "process_trades", slot) for slot in range(1, slots)]
     web = _manage("web", "serve", "--port", str(port))
     symbols = _manage("symbols", "sync_symbols", kind=Kind.UNTIL_DONE)
-    return [web, symbols, tasks, dispatch, first, *others, repair, ingest]
+    return [web, symbols, tasks, dispatch, first, *others, repair, ingest, klines]
 
 
 def worker(processes: int, metrics: Path | None, metrics_port: int) -> ProcessPlan:

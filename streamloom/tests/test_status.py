@@ -87,7 +87,7 @@ def test_an_empty_installation_is_answered_in_full(embedded: None, client: Clien
     shown = json.loads(answer.content)
     assert shown["problems"] == []
     assert shown["status"] == "down"
-    assert [stage["name"] for stage in shown["stages"]][:4] == ["ingest", "process", "repair", "sink"]
+    assert [stage["name"] for stage in shown["stages"]][:5] == ["ingest", "process", "repair", "klines", "sink"]
     assert shown["symbols"] == shown["gaps"] == []
 
 

@@ -20,6 +20,8 @@ from streamloom.demo.source import Source, choose_source
 # Set for the second start of the same process: the settings then name the source's folder.
 _REASON = "STREAMLOOM_DEMO_REASON"
 _STAMP = "STREAMLOOM_DEMO_STAMP"
+# The simulated exchange makes up each day that it is asked for: three years of days would keep a core busy for minutes.
+_SIMULATED_KLINES = "1s=600,1m=1440,15m=1000,1h=300,1d=30"
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -123,7 +125,9 @@ class Command(BaseCommand):
 
 
 def _environment(source: Source, data_dir: Path) -> dict[str, str]:
+    klines = {"KLINES_HISTORY": _SIMULATED_KLINES} if source.name == "simulated" else {}
     return {
+        **{name: os.environ.get(name, value) for name, value in klines.items()},
         "STREAMLOOM_MODE": "embedded",
         "STREAMLOOM_SOURCE": source.name,
         "STREAMLOOM_DATA_DIR": str((data_dir / source.name).resolve()),

@@ -162,5 +162,5 @@ def test_each_process_has_its_own_name_slot_and_metrics_port() -> None:
     ports += [plan.env["STREAMLOOM_WORKER_METRICS"].rpartition(":")[2] for plan in plans if plan.name == "worker"]
     slots = [plan.env["STREAMLOOM_SLOT"] for plan in plans if plan.name.startswith("process-")]
     assert len(set(names)) == len(names)
-    assert sorted(ports) == ["2112", "2113", "2114", "2115", "2116", "2117", "2118"]
+    assert sorted(ports) == ["2112", "2113", "2114", "2115", "2116", "2117", "2118", "2119"]
     assert slots == ["0", "1", "2"]
