@@ -14,3 +14,17 @@ WAKE_FAILURES = Counter("streamloom_sink_wake_failures_total", "Wake-ups that th
 DIRTY_BUCKETS = Gauge("streamloom_dirty_buckets", "Buckets that wait for a rebuild or a roll-up.")
 REBUILT = Counter("streamloom_rebuilt_candles_total", "Candle records published by rebuilds.", ["reason"])
 ROLLED_UP = Counter("streamloom_rolled_up_candles_total", "Candles rolled up from 1m.", ["interval"])
+AUDIT_DIFFERENCES = Gauge(
+    "streamloom_audit_differences",
+    "What the newest audits of the last days found, by check.",
+    ["check"],
+    multiprocess_mode="mostrecent",
+)
+AUDIT_LOOKED_AT = Gauge(
+    "streamloom_audit_last_run_timestamp_seconds",
+    "When it was last looked for whole days to audit.",
+    multiprocess_mode="mostrecent",
+)
+AUDITED_DAYS = Counter(
+    "streamloom_audited_days_total", "Symbols and days that were audited, by what came out.", ["state"]
+)

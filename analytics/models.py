@@ -1,4 +1,7 @@
-"""The sink's own truth, kept in the database: how far each partition is stored, and what must be rebuilt."""
+"""The sink's own truth, kept in the database: how far each partition is stored, and what must be rebuilt.
+
+And what the audits of whole days have found.
+"""
 
 from django.db import models
 
@@ -52,3 +55,42 @@ class Dirty(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.interval} {self.open_time}"
+
+
+class AuditRun(models.Model):
+    """The newest audit of one symbol and UTC day.
+
+    ``started_at`` and ``finished_at`` are the machine's clock: an audit that was killed is made again.
+    ``found``: differences by check; ``details``: the first of them in words.
+    """
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        AGREES = "agrees"
+        DIFFERS = "differs"
+        FAILED = "failed"
+
+    symbol = models.CharField(max_length=40)
+    day = models.DateField()
+    state = models.CharField(max_length=20, choices=State.choices, default=State.RUNNING)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    trades = models.BigIntegerField(default=0)
+    candles = models.PositiveIntegerField(default=0)
+    certified = models.PositiveIntegerField(default=0)
+    disputed = models.PositiveIntegerField(default=0)
+    missing = models.BigIntegerField(default=0)
+    holes = models.BigIntegerField(default=0)
+    waiting = models.PositiveIntegerField(default=0)
+    differences = models.PositiveIntegerField(default=0)
+    digest = models.CharField(max_length=64, blank=True, default="")
+    found = models.JSONField(default=dict, blank=True)
+    details = models.TextField(blank=True, default="")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("symbol", "day"), name="audit_of_day"),)
+        ordering = ("-day", "symbol")
+        verbose_name = "audit"
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.day}: {self.state}"

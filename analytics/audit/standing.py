@@ -185,12 +185,17 @@ def _ends(log: Log) -> dict[TopicPartition, int]:
 
 def days_of(known: Known) -> list[int]:
     """The first moments of the UTC days that there is something to say of: with trades, or covered."""
-    found = {day for day in reads.days(known.symbol) if day < known.closed_to}
+    return sorted(covered_days(known) | {day for day in reads.days(known.symbol) if day < known.closed_to})
+
+
+def covered_days(known: Known) -> set[int]:
+    """The first moments of the UTC days that a segment reaches into."""
+    found: set[int] = set()
     for segment in known.coverage.segments:
         end = known.closed_to if segment.covered_to is None else segment.covered_to
         first = Interval.D1.open_of(segment.covered_from)
         found.update(range(first, min(end, known.closed_to), DAY_MS))
-    return sorted(found)
+    return found
 
 
 def minutes_of(start: int, end: int) -> range:

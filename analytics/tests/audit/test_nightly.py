@@ -1,0 +1,115 @@
+"""Whole days are audited once, when the feed's clock says that they are over, and what differs is kept and told."""
+
+import datetime as dt
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from analytics.audit import nightly
+from analytics.models import AuditRun
+from analytics.tests.audit.conftest import TRADES, WANT, Pipeline, minute_klines
+from analytics.tests.samples import BTC, TEN, kline_of
+from ingestion.pipeline.window import empty_candle
+from markets.types import DAY_MS, MINUTE_MS, Interval
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+DAY = dt.date(2019, 6, 1)
+MIDNIGHT = Interval.D1.open_of(TEN) + DAY_MS
+
+
+def clock_at(time: int):
+    """A frame that moves the clock and says nothing."""
+    return kline_of(empty_candle(BTC, Interval.M1, time, 1), closed=False, event_time=time)
+
+
+@pytest.fixture
+def over(pipeline: Pipeline) -> Pipeline:
+    """The day, and eleven minutes of the next."""
+    return pipeline.take([WANT, *TRADES, clock_at(MIDNIGHT + 11 * MINUTE_MS)]).settle()
+
+
+def look(pipeline: Pipeline, **more: float) -> bool:
+    return nightly.audit_due(pipeline.stage.log, budget_s=more.get("budget_s", 60.0), look_again_s=())
+
+
+def test_a_day_that_runs_or_has_just_ended_is_not_audited(pipeline) -> None:
+    pipeline.take([WANT, *TRADES, clock_at(MIDNIGHT + 9 * MINUTE_MS)]).settle()
+
+    assert look(pipeline) is False
+    assert not AuditRun.objects.exists()
+
+
+def test_a_day_that_is_over_is_audited_once_and_its_figures_are_kept(over) -> None:
+    look(over)
+    row = AuditRun.objects.get()
+    first = row.finished_at
+    look(over)
+
+    assert (row.symbol, row.day, row.state) == (BTC, DAY, AuditRun.State.AGREES)
+    assert (row.trades, row.candles, row.differences) == (len(TRADES), 14 * 60, 0)
+    assert row.digest == next(day for day in over.days() if day.day == DAY.isoformat()).digest
+    assert AuditRun.objects.get().finished_at == first
+
+
+def test_what_differs_is_kept_told_and_counted_and_looked_at_again_when_it_is_repaired(over, tamper) -> None:
+    tamper(f"ALTER TABLE candles UPDATE volume = volume + 1 WHERE interval = '1h' AND symbol = '{BTC}'")
+
+    with capture_logs() as told:
+        look(over)
+
+    row = AuditRun.objects.get()
+    assert (row.state, row.differences, row.found) == (AuditRun.State.DIFFERS, 14, {"roll_ups": 14})
+    assert "what is kept merged is not what its minutes make" in row.details
+    [line] = [one for one in told if one["event"] == "stored data differs"]
+    assert f"--symbol {BTC} --day {DAY}" in line["hint"]
+    assert REGISTRY.get_sample_value("streamloom_audit_differences", {"check": "roll_ups"}) == 14
+
+    tamper(f"ALTER TABLE candles UPDATE volume = volume - 1 WHERE interval = '1h' AND symbol = '{BTC}'")
+    look(over)
+    assert AuditRun.objects.get().state == AuditRun.State.DIFFERS
+    AuditRun.objects.update(finished_at=timezone.now() - dt.timedelta(hours=1))
+    look(over)
+
+    assert AuditRun.objects.get().state == AuditRun.State.AGREES
+    assert REGISTRY.get_sample_value("streamloom_audit_differences", {"check": "roll_ups"}) == 0
+
+
+def test_an_audit_that_was_killed_is_made_again_one_that_runs_is_left_alone(over) -> None:
+    AuditRun.objects.create(symbol=BTC, day=DAY, state=AuditRun.State.RUNNING, started_at=timezone.now())
+    look(over)
+    assert AuditRun.objects.get().state == AuditRun.State.RUNNING
+
+    AuditRun.objects.update(started_at=timezone.now() - dt.timedelta(hours=1))
+    look(over)
+    assert AuditRun.objects.get().state == AuditRun.State.AGREES
+
+
+def test_a_budget_that_is_spent_leaves_the_rest_for_the_next_wake_up(over) -> None:
+    assert look(over, budget_s=0.0) is True
+    assert not AuditRun.objects.exists()
+
+
+def test_an_audit_that_fails_says_so_and_does_not_stand_in_the_way(over, monkeypatch) -> None:
+    def broken(*_, **__):
+        raise OSError("the store is away")
+
+    monkeypatch.setattr(nightly, "audit", broken)
+    with pytest.raises(OSError, match="away"):
+        look(over)
+
+    assert AuditRun.objects.get().state == AuditRun.State.FAILED
+    assert look(over) is False
+
+
+def test_an_operator_sees_the_audits(over, admin_client: Client) -> None:
+    over.take(minute_klines())
+    look(over)
+
+    page = admin_client.get("/admin/analytics/auditrun/")
+
+    assert page.status_code == 200
+    assert b"agrees" in page.content
