@@ -13,6 +13,7 @@ faults       what the exchange does wrong on request
 pace, pump   the feed's clock, and the loop that moves the streams along it
 talk         a connection's control messages (pure); sockets carries them
 rest         the REST answers (parameters, weights: their gatekeepers)
+archive      the public archive's files, made from the books
 server       all of it as one ASGI app on one port; wire makes many frames cheap to send
 
 It is its own implementation on purpose: it shares no parsing and no folding with the pipeline that

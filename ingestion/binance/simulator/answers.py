@@ -16,7 +16,10 @@ _CHUNK = 1000
 
 
 class Exchange:
-    """Answers from the books. ``now``: the exchange's clock; ``lag_ms``: how far REST is behind it."""
+    """Answers from the books. ``now``: the exchange's clock; ``lag_ms``: how far REST is behind it.
+
+    ``reach_ms``: trades that are older are in the archive only (0: REST has them all).
+    """
 
     def __init__(
         self,
@@ -25,9 +28,11 @@ class Exchange:
         now: Callable[[], int],
         lag_ms: Callable[[], int],
         weight_limit: int,
+        reach_ms: Callable[[], int] = lambda: 0,
     ) -> None:
         self._books, self._now, self._lag_ms = books, now, lag_ms
         self._weight_limit = weight_limit
+        self._reach_ms = reach_ms
 
     def _book(self, symbol: str) -> Book:
         book = self._books.get(symbol)
@@ -38,6 +43,11 @@ class Exchange:
     def _known_to(self) -> int:
         """The first millisecond that REST does not know yet."""
         return self._now() - self._lag_ms() + 1
+
+    def _floor(self, book: Book) -> int:
+        """The first place of which REST still has the trade."""
+        reach_ms = self._reach_ms()
+        return max(book.first, book.place_at(self._now() - reach_ms)) if reach_ms else book.first
 
     def ping(self, _: Parameters) -> Any:
         return {}
@@ -66,7 +76,7 @@ class Exchange:
         start, end = params.time("startTime"), params.time("endTime")
         limit, offset = params.limit(), params.zone_ms()
         known_to = self._known_to()
-        opens = _Opens(interval, offset)
+        opens = Opens(interval, offset)
         rows = _oldest(book, book.first, book.place_at(known_to), 1)
         if not rows:
             return []
@@ -75,7 +85,7 @@ class Exchange:
         if start is None:
             start = opens.back(last, limit - 1)
         return [
-            _kline_row(book, open_time, opens.after(open_time), known_to)
+            kline_row(book, open_time, opens.after(open_time), known_to)
             for open_time in opens.between(max(first, opens.at_or_after(start)), last, limit)
         ]
 
@@ -86,19 +96,19 @@ class Exchange:
         known_to = self._known_to()
         if from_id is not None and (start is not None or end is not None):
             raise ApiError(-1128, "Combination of optional parameters invalid.")
-        stop = book.place_at(known_to if end is None else min(end + 1, known_to))
+        stop, floor = book.place_at(known_to if end is None else min(end + 1, known_to)), self._floor(book)
         if from_id is not None:
-            rows = _oldest(book, book.place_of(from_id), stop, limit)
+            rows = _oldest(book, max(floor, book.place_of(from_id)), stop, limit)
         elif start is not None:
-            rows = _oldest(book, book.place_at(start), stop, limit)
+            rows = _oldest(book, max(floor, book.place_at(start)), stop, limit)
         else:
-            rows = _newest(book, stop, limit)
+            rows = _newest(book, floor, stop, limit)
         return [_agg_row(row) for row in rows]
 
     def trades(self, params: Parameters) -> Any:
         book, limit = self._book(params.symbol()), params.limit()
-        rows = _newest(book, book.place_at(self._known_to()), limit)
-        return [fill for row in rows for fill in _fill_rows(book, row)][-limit:]
+        rows = _newest(book, self._floor(book), book.place_at(self._known_to()), limit)
+        return [fill for row in rows for fill in fill_rows(book, row)][-limit:]
 
     def average_price(self, params: Parameters) -> Any:
         book, known_to = self._book(params.symbol()), self._known_to()
@@ -151,7 +161,7 @@ class Exchange:
         return answer
 
 
-class _Opens:
+class Opens:
     """The open times of an interval whose days may begin at another hour."""
 
     def __init__(self, interval: Interval, offset_ms: int) -> None:
@@ -178,7 +188,7 @@ class _Opens:
         return opens
 
 
-def _kline_row(book: Book, open_time: int, next_open: int, known_to: int) -> list[Any]:
+def kline_row(book: Book, open_time: int, next_open: int, known_to: int) -> list[Any]:
     bar = book.between(open_time, min(next_open, known_to))
     if bar.trades == 0:
         last = book.last_before(open_time)
@@ -210,7 +220,7 @@ def _agg_row(row: Row) -> dict[str, Any]:
     }
 
 
-def _fill_rows(book: Book, row: Row) -> list[dict[str, Any]]:
+def fill_rows(book: Book, row: Row) -> list[dict[str, Any]]:
     if row.first_id < 0:
         return []
     return [
@@ -236,10 +246,10 @@ def _oldest(book: Book, start: int, stop: int, limit: int) -> list[Row]:
     return rows[:limit]
 
 
-def _newest(book: Book, stop: int, limit: int) -> list[Row]:
+def _newest(book: Book, floor: int, stop: int, limit: int) -> list[Row]:
     rows: list[Row] = []
-    while stop > book.first and len(rows) < limit:
-        rows = book.rows(stop - limit, stop) + rows
+    while stop > floor and len(rows) < limit:
+        rows = book.rows(max(floor, stop - limit), stop) + rows
         stop -= limit
     return rows[-limit:]
 

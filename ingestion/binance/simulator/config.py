@@ -17,6 +17,7 @@ class SimulatorConfig:
     ``speed``: how much faster than real; 0: as fast as the readers read. ``start_ms``: the made-up
     exchange's clock at the start (None: the machine's). ``replay_start``: ``subscribe`` (the clock stands until the
     first subscription) or ``now``; ``replay_delay_s`` after that. ``weight_limit``: REST weight per minute.
+    ``archive_delay_ms``: so long after its last day is over a file appears in the archive.
     """
 
     seed: int = 1
@@ -28,6 +29,7 @@ class SimulatorConfig:
     replay_start: str = "subscribe"
     replay_delay_s: float = 0.0
     weight_limit: int = 6000
+    archive_delay_ms: int = 0
     ping_interval_s: float = 20.0
     ping_timeout_s: float = 60.0
     faults: FaultPlan = field(default_factory=FaultPlan)

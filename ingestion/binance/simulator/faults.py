@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import msgspec
 
@@ -13,13 +13,20 @@ from ingestion.binance.simulator.rows import Row
 REORDER_WINDOW_MS = 2_000
 
 
+# ``missing``: 404; ``truncated``: its text ends too early, the checksum is right; ``broken``: half of the zip;
+# ``bad_checksum``: the CHECKSUM is of something else; ``replaced``: the same rows packed anew; ``header``: a first row
+# with names.
+ArchiveFault = Literal["missing", "truncated", "broken", "bad_checksum", "replaced", "header"]
+
+
 class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The faults in force; the names are those of the control endpoint.
 
     ``drop``, ``double``, ``reorder``, ``malformed``: the part (0..1) of stream trades that is not sent, sent twice,
     swapped with its neighbour, sent as a broken frame. ``drop_ids``: {symbol: [[from, to], ...]} kept from
     the stream only; ``holes``: the same, kept from stream, REST and klines: such ids never were.
-    ``rest_lag_ms``: REST does not know the newest trades yet. ``cut_every_s``: every connection is
+    ``rest_lag_ms``: REST does not know the newest trades yet; ``rest_reach_ms``: nor those that are older than
+    this (0: it has all). ``archive``: {file name: what is wrong with it}. ``cut_every_s``: every connection is
     cut so often (0: never).
     """
 
@@ -33,6 +40,8 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drop_ids: dict[str, Spans] = {}
     holes: dict[str, Spans] = {}
     rest_lag_ms: int = 0
+    rest_reach_ms: int = 0
+    archive: dict[str, ArchiveFault] = {}
     cut_every_s: float = 0.0
 
     def changed(self, fields: dict[str, Any]) -> Self:

@@ -17,6 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from ingestion.binance.simulator.answers import Exchange
+from ingestion.binance.simulator.archive import Archive
 from ingestion.binance.simulator.book import Book
 from ingestion.binance.simulator.config import SimulatorConfig
 from ingestion.binance.simulator.control import Control
@@ -172,11 +173,13 @@ class SimulatedExchange:
             now=pace.now,
             lag_ms=lambda: pump.plan.rest_lag_ms,
             weight_limit=config.weight_limit,
+            reach_ms=lambda: pump.plan.rest_reach_ms,
         )
+        archive = Archive(self._books, now=pace.now, plan=lambda: pump.plan, delay_ms=config.archive_delay_ms)
         rest = Rest(exchange, weights)
         self._control = Control(pump, weights, pace, config.faults)
         return Starlette(
-            routes=[*_routes(rest, pump), *self._control.routes()],
+            routes=[*_routes(rest, pump), *archive.routes(), *self._control.routes()],
             lifespan=lambda _: self._live(pump),
         )
 

@@ -33,6 +33,7 @@ does my bot survive ...
   frames that are no JSON?              --malformed 0.001
   REST that is behind the stream?       --rest-lag 3000
   ids that no one can serve?            --hole BTCUSDT:1000-1010
+  REST that forgets after two hours?    --rest-reach 7200000 (the archive has them: /data/spot/...)
   one symbol that falls silent?         --freeze-symbol ETHUSDT
 
 while it runs (http://127.0.0.1:9090 stands for the printed address):
@@ -76,7 +77,8 @@ class Command(BaseCommand):
             f"REST     {exchange.rest_url}/api/v3/exchangeInfo\n"
             f"streams  {exchange.ws_url}/stream?streams=...\n"
             f"faults   {exchange.control_url}/faults\n"
-            f"symbols  {' '.join(exchange.symbols)}"
+            f"symbols  {' '.join(exchange.symbols)}\n"
+            f"archive  {exchange.rest_url}/data/spot/daily/aggTrades/..."
         )
         self.stdout.flush()
 
@@ -112,6 +114,13 @@ def _add_source(parser: ArgumentParser) -> None:
         "--replay-delay", type=float, default=0.0, metavar="S", help="and waits so long, for others to subscribe"
     )
     parser.add_argument("--weight-limit", type=int, default=6000, help="REST weight per minute (default 6000)")
+    parser.add_argument(
+        "--archive-delay",
+        type=int,
+        default=0,
+        metavar="MS",
+        help="archive files appear so long after their day is over",
+    )
 
 
 def _add_faults(parser: ArgumentParser) -> None:
@@ -135,6 +144,9 @@ def _add_faults(parser: ArgumentParser) -> None:
         "--freeze-symbol", action="append", default=[], metavar="SYMBOL", help="acknowledged, but silent"
     )
     faults.add_argument("--rest-lag", type=int, default=0, metavar="MS", help="REST does not know the newest trades")
+    faults.add_argument(
+        "--rest-reach", type=int, default=0, metavar="MS", help="REST has no trades older than this (default: all)"
+    )
     faults.add_argument("--cut-every", type=float, default=0.0, metavar="S", help="cut all connections so often")
 
 
@@ -158,6 +170,7 @@ def _config(options: dict[str, Any]) -> SimulatorConfig:
         replay_start=options["replay_start"],
         replay_delay_s=options["replay_delay"],
         weight_limit=options["weight_limit"],
+        archive_delay_ms=options["archive_delay"],
         faults=_plan(options),
     )
 
@@ -172,6 +185,7 @@ def _plan(options: dict[str, Any]) -> FaultPlan:
             "drop_ids": _spans(options["drop_ids"]),
             "holes": _spans(options["hole"]),
             "rest_lag_ms": options["rest_lag"],
+            "rest_reach_ms": options["rest_reach"],
             "cut_every_s": options["cut_every"],
         }
     )
