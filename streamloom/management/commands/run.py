@@ -18,8 +18,9 @@ from streamloom.supervisor.run import PreparationFailed, Supervisor
 class Command(BaseCommand):
     help = (
         "Migrate, make the topics, then run every role as a process of its own: web, Celery worker, dispatch, "
-        "processors, repair, ingest, klines. What ends is started again. Lines are shown with the role before them. SIGINT or "
-        "SIGTERM ends all within ten seconds. Needs STREAMLOOM_MODE=services (without servers: manage.py demo)."
+        "processors, repair, ingest, klines. What ends is started again. Lines are shown with the role before them. "
+        "SIGINT or SIGTERM ends all within ten seconds. "
+        "Needs STREAMLOOM_MODE=services (without servers: manage.py demo)."
     )
     # The migrations have not run yet; each process checks for itself.
     requires_system_checks = ()
