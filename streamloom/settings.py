@@ -197,5 +197,10 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
+# Beat keeps nothing on disk: it only wakes, and what is due is in the database. Seconds between wake-ups.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+CELERY_BEAT_SCHEDULE: dict[str, Any] = {
+    "audit": {"task": "analytics.audit", "schedule": 600.0, "options": {"expires": 600}},
+}
 
 UNFOLD = {"SITE_TITLE": "Streamloom", "SITE_HEADER": "Streamloom", "SITE_URL": "/", "SHOW_HISTORY": True}

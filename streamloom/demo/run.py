@@ -21,7 +21,7 @@ from markets.models import Symbol
 from markets.selectors import watched
 from streamloom.demo.progress import HistoryProgress
 from streamloom.demo.source import SEED
-from streamloom.demo.threads import RoleThread, WebThread, WorkerThread, listen
+from streamloom.demo.threads import BeatThread, RoleThread, WebThread, WorkerThread, listen
 from streamloom.wiring import embedded_roles
 
 logger = structlog.get_logger(__name__)
@@ -52,6 +52,7 @@ class Demo:
     _exchange: SimulatedExchange | None = None
     _web: WebThread | None = None
     _worker: WorkerThread | None = None
+    _beat: BeatThread | None = None
     _roles: list[RoleThread] = field(default_factory=list)
     _progress: HistoryProgress | None = None
 
@@ -123,6 +124,8 @@ class Demo:
     def _start_roles(self) -> None:
         self._worker = WorkerThread()
         self._worker.start()
+        self._beat = BeatThread()
+        self._beat.start()
         self._roles = [RoleThread(plan) for plan in embedded_roles(self.history_ms)]
         # Readers before writers, so that nothing waits for a part that is not there yet.
         for role in reversed(self._roles):
@@ -136,7 +139,7 @@ class Demo:
         deadline = time.monotonic() + _STOP_WITHIN_S
         if self._progress is not None:
             self._progress.stop()
-        for thread in (*self._roles, self._worker, self._web):
+        for thread in (self._beat, *self._roles, self._worker, self._web):
             if thread is None or not thread.is_alive():
                 continue
             thread.stop()

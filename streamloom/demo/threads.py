@@ -110,6 +110,36 @@ class WorkerThread(threading.Thread):
         connections.close_all()
 
 
+class BeatThread(threading.Thread):
+    """Celery's beat: gives the wake-ups of the schedule. One that is lost is given again with the next."""
+
+    def __init__(self) -> None:
+        super().__init__(name="beat", daemon=True)
+        self._stop_event = threading.Event()
+
+    def stop(self) -> None:
+        """Give no more wake-ups."""
+        self._stop_event.set()
+
+    def run(self) -> None:
+        scheduler = _make_scheduler()
+        pause_s = 0.0
+        while not self._stop_event.wait(pause_s):
+            try:
+                pause_s = scheduler.tick()
+            except Exception:  # noqa: BLE001 - the thread's top: wake-ups that are lost are given again
+                logger.exception("beat_failed", then="it goes on")
+                pause_s = _LONGEST_PAUSE_S
+
+
+def _make_scheduler() -> Any:
+    from celery.beat import Scheduler
+
+    from streamloom.celery import app
+
+    return Scheduler(app=app)
+
+
 def _make_worker() -> Any:
     from streamloom.celery import app
 

@@ -56,7 +56,7 @@ def roles(*, port: int, slots: int, workers: int, metrics: Path | None) -> list[
     others = [role(f"process-{slot}", "process_trades", slot) for slot in range(1, slots)]
     web = _manage("web", "serve", "--port", str(port))
     symbols = _manage("symbols", "sync_symbols", kind=Kind.UNTIL_DONE)
-    return [web, symbols, tasks, dispatch, first, *others, repair, ingest, klines]
+    return [web, symbols, tasks, beat(), dispatch, first, *others, repair, ingest, klines]
 
 
 def worker(processes: int, metrics: Path | None, metrics_port: int) -> ProcessPlan:
@@ -78,6 +78,12 @@ def worker(processes: int, metrics: Path | None, metrics_port: int) -> ProcessPl
     if metrics is not None:
         env = {"PROMETHEUS_MULTIPROC_DIR": str(metrics), "STREAMLOOM_WORKER_METRICS": f"127.0.0.1:{metrics_port}"}
     return ProcessPlan("worker", (sys.executable, *args, *quiet), env)
+
+
+def beat() -> ProcessPlan:
+    """Celery's beat: only wake-ups, so a second one, or none for a while, does no harm."""
+    args = ("-m", "celery", "--quiet", "-A", "streamloom", "beat", "--loglevel", "WARNING")
+    return ProcessPlan("beat", (sys.executable, *args))
 
 
 def _manage(name: str, *args: str, env: dict[str, str] | None = None, kind: Kind = Kind.ROLE) -> ProcessPlan:
