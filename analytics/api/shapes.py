@@ -50,6 +50,7 @@ GAP = record(
     to_time=TIME,
     opened_at=TIME,
     closed_at=or_null(TIME),
+    asked_at=or_null(TIME),
     state=one_of("open", "repairing", "repaired", "hole"),
     proved=TRUTH,
     cause=TEXT,

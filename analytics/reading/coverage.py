@@ -7,7 +7,7 @@ from analytics.clickhouse.client import client
 from analytics.clickhouse.sql import sql
 from analytics.reading.minutes import Span, forming_candles
 from analytics.reading.view import Snapshot
-from ingestion.pipeline.coverage import Segment, SymbolCoverage, is_covered, missing_ids
+from ingestion.pipeline.coverage import BEYOND_REST, REPAIRING, Segment, SymbolCoverage, is_covered, missing_ids
 from ingestion.pipeline.coverage import Span as Missing
 from ingestion.pipeline.records import Candle
 from markets.types import MINUTE_MS
@@ -60,9 +60,7 @@ def _is_covered(known: Snapshot, span: Span) -> bool:
 def held_ids(coverage: SymbolCoverage, ids: Span) -> int:
     """How many of the ids are held: those of the segments, less gaps and holes."""
     held = sum(_shared(ids, Span(*_ids_of(segment))) for segment in coverage.segments)
-    lost = sum(
-        _shared(ids, Span(span.from_id, span.to_id + 1)) for span in (*coverage.gaps, *coverage.holes)
-    )
+    lost = sum(_shared(ids, Span(span.from_id, span.to_id + 1)) for span in (*coverage.gaps, *coverage.holes))
     return max(held - lost, 0)
 
 
@@ -94,9 +92,7 @@ def ids_in(known: Snapshot, span: Span, minutes: Sequence[Candle] | None = None)
 
 
 def _stored_ids(question: str, symbol: str, span: Span) -> list[tuple[int, int]]:
-    row = client().query(
-        sql(question), parameters={"symbol": symbol, "start": span.start, "end": span.end}
-    ).first_row
+    row = client().query(sql(question), parameters={"symbol": symbol, "start": span.start, "end": span.end}).first_row
     return [tuple(row)] if row is not None and row[0] is not None and row[1] is not None else []
 
 
@@ -110,16 +106,12 @@ def _ids_of_minutes(candles: Iterable[Candle]) -> list[tuple[int, int]]:
 
 def _unsunk_ids(known: Snapshot, span: Span) -> list[tuple[int, int]]:
     closed = (record.candle for record in known.unsunk)
-    return _ids_of_minutes(
-        candle for candle in (*closed, *forming_candles(known)) if span.holds(candle.open_time)
-    )
+    return _ids_of_minutes(candle for candle in (*closed, *forming_candles(known)) if span.holds(candle.open_time))
 
 
 def _unsunk_trade_ids(known: Snapshot, span: Span) -> Iterable[tuple[int, int]]:
     return [
-        (item.trade.trade_id, item.trade.trade_id)
-        for item in known.unsunk_trades
-        if span.holds(item.trade.trade_time)
+        (item.trade.trade_id, item.trade.trade_id) for item in known.unsunk_trades if span.holds(item.trade.trade_time)
     ]
 
 
@@ -139,9 +131,7 @@ def time_of(known: Snapshot, trade_id: int) -> int | None:
     for item in known.unsunk_trades:
         if item.trade.trade_id == trade_id:
             return item.trade.trade_time
-    row = client().query(
-        sql("trade_time"), parameters={"symbol": known.symbol, "trade_id": trade_id}
-    ).first_row
+    row = client().query(sql("trade_time"), parameters={"symbol": known.symbol, "trade_id": trade_id}).first_row
     return None if row is None else row[0]
 
 
@@ -152,16 +142,12 @@ HOLE: Final = "hole"
 REPAIRED: Final = "repaired"
 
 
-def touching(
-    coverage: SymbolCoverage, span: Span, *, repaired: bool = False
-) -> list[tuple[Missing, str]]:
+def touching(coverage: SymbolCoverage, span: Span, *, repaired: bool = False) -> list[tuple[Missing, str]]:
     """The open gaps and the holes that may belong to a range, with their state, by id; and the repaired ones."""
-    named = [(gap, OPEN) for gap in coverage.gaps]
+    named = [(gap, REPAIRING if gap.asked == REPAIRING else OPEN) for gap in coverage.gaps]
     named += [(hole, HOLE) for hole in coverage.holes]
     named += [(gap, REPAIRED) for gap in coverage.repaired if repaired]
-    return sorted(
-        (item for item in named if item[0].touches(*span)), key=lambda item: item[0].from_id
-    )
+    return sorted((item for item in named if item[0].touches(*span)), key=lambda item: item[0].from_id)
 
 
 def gap_json(gap: Missing, state: str) -> dict[str, Any]:
@@ -174,9 +160,10 @@ def gap_json(gap: Missing, state: str) -> dict[str, Any]:
         "to_time": gap.to_time,
         "opened_at": gap.opened_at,
         "closed_at": gap.closed_at,
+        "asked_at": gap.asked_at,
         "state": state,
         "proved": gap.proved,
-        "cause": gap.cause,
+        "cause": BEYOND_REST if gap.asked == BEYOND_REST and state == OPEN else gap.cause,
     }
 
 

@@ -5,7 +5,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from ingestion.binance.streams import KLINE_INTERVAL
 from ingestion.ingest.exchange import TOLERANCE_MS, ServerTime
 from ingestion.ingest.writer import LogWriter
 from ingestion.pipeline.parse import Control, parse_stream
-from ingestion.pipeline.records import DeadLetter, Kline, Reason, Rejected, Trade
+from ingestion.pipeline.records import DeadLetter, Joined, Kline, Reason, Rejected, Trade
 
 # Frames of one symbol that wait for its start; beyond that the connection is not read.
 HELD_FRAMES = 10_000
@@ -34,14 +34,22 @@ class Gate:
     """One symbol on one connection.
 
     Kline frames move the symbol's clock and close its minutes, so they wait until a trade of this connection, or the
-    newest row by REST, is in the log: from then on whatever was lost before shows as a gap by id.
+    newest row by REST, is in the log: from then on whatever was lost before shows as a gap by id. ``join`` gives the
+    record that is logged just before that: it names the cause of such a gap.
     """
 
-    __slots__ = ("_capacity", "_put", "clock", "first", "heard", "held", "is_open", "room", "state", "symbol")
+    __slots__ = ("_capacity", "_join", "_put", "clock", "first", "heard", "held", "is_open", "room", "state", "symbol")
 
-    def __init__(self, symbol: str, writer: LogWriter, state: GateState, capacity: int = HELD_FRAMES) -> None:
+    def __init__(
+        self,
+        symbol: str,
+        writer: LogWriter,
+        state: GateState,
+        capacity: int = HELD_FRAMES,
+        join: Callable[[int], Joined] | None = None,
+    ) -> None:
         self.symbol, self.state, self.is_open = symbol, state, False
-        self._capacity = capacity
+        self._capacity, self._join = capacity, join
         self.clock = 0
         self.heard = False
         self.held: list[Trade | Kline] = []
@@ -56,7 +64,7 @@ class Gate:
         if self.state is GateState.RETIRED:
             return None
         if self.state is GateState.TRADES and type(item) is Trade:
-            self._put(item)
+            self.take_row(item)
             self.open()
             return None
         self.held.append(item)
@@ -69,11 +77,22 @@ class Gate:
             self.state = GateState.TRADES
             self._release()
 
+    def take_row(self, row: Trade) -> None:
+        """A trade that shows by its id what was lost before this connection."""
+        self._announce()
+        self._put(row)
+
     def open(self) -> None:
         """A loss before this connection would show: let everything through."""
         if self.state is GateState.TRADES:
+            self._announce()
             self.state, self.is_open = GateState.OPEN, True
             self._release()
+
+    def _announce(self) -> None:
+        if self._join is not None:
+            self._put(self._join(self.clock))
+            self._join = None
 
     def retire(self) -> None:
         """The symbol or the connection is given up. What was held is lost here and shows as a gap by id."""

@@ -112,7 +112,7 @@ class IngestLoop:
             await self._writer.drain(write)
 
     def _assemble(self, group: asyncio.TaskGroup, covered: Mapping[str, Covered]) -> None:
-        newest = NewestRow(self._exchange, self._server_time, self._writer, self._config.again_after_s)
+        newest = NewestRow(self._exchange, self._server_time, self._config.again_after_s)
         self._starts = Starts(
             self._exchange,
             newest,

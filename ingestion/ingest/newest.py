@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from ingestion.ingest.exchange import TOLERANCE_MS, Exchange, ServerTime
 from ingestion.ingest.intake import Gate, StreamSession
-from ingestion.ingest.writer import LogWriter
 from ingestion.log.codec import to_record
 from ingestion.pipeline.records import Reason, Trade
 
@@ -27,7 +26,6 @@ class NewestRow:
 
     exchange: Exchange
     server_time: ServerTime
-    writer: LogWriter
     again_after_s: float = AGAIN_AFTER_S
     quiet_s: float = QUIET_S
 
@@ -48,7 +46,7 @@ class NewestRow:
             session.reject(Reason.FUTURE_TIME, "the newest row is ahead of the exchange's clock", frame, row.symbol)
             return
         await self._read_up_to(session, gate, row.trade_time + STREAM_DELAY_MS)
-        self.writer.put(row)
+        gate.take_row(row)
 
     async def _read_up_to(self, session: StreamSession, gate: Gate, moment: int) -> None:
         """Wait until the stream has come as far as the row, or has nothing more to say.

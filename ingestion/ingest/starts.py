@@ -17,7 +17,7 @@ from ingestion.ingest.exchange import Exchange
 from ingestion.ingest.intake import HELD_FRAMES, Gate, GateState, StreamSession
 from ingestion.ingest.newest import NewestRow
 from ingestion.ingest.writer import LogWriter
-from ingestion.pipeline.records import Kline, Trade, Unwatch, Want
+from ingestion.pipeline.records import Cause, Joined, Kline, Trade, Unwatch, Want
 from markets.types import Interval
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,14 @@ class _Symbol:
     gates: dict[Gate, bool] = field(default_factory=dict)  # in their order: is its connection open?
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     is_starting: bool = False
+    is_joined: bool = False
     is_fetching_history: bool = False
+
+    def join(self, moment: int) -> Joined:
+        """What is logged when a connection takes over. Before the first one our own process was not there."""
+        cause = Cause.DISCONNECT if self.is_joined else Cause.OURS
+        self.is_joined = True
+        return Joined(self.name, cause, moment)
 
     def stream_time(self) -> int:
         """The newest time heard on the present connections; 0 when nothing was."""
@@ -102,7 +109,7 @@ class Starts:
             # Switched off in this very moment: the connection will be told to give it up.
             return Gate(symbol, self._writer, GateState.RETIRED)
         state = GateState.TRADES if entry.started.is_set() else GateState.SHUT
-        gate = Gate(symbol, self._writer, state)
+        gate = Gate(symbol, self._writer, state, join=entry.join)
         entry.gates[gate] = True
         return gate
 
@@ -184,7 +191,7 @@ class Starts:
         moment = await self._first_moment(entry, session, gate)
         minute = Interval.M1.open_of(moment)
         first_id = await self._exchange.first_wanted_id(entry.name, minute)
-        self._writer.put(Want(entry.name, first_id, minute, "start", moment))
+        self._writer.put(Want(entry.name, first_id, minute, Cause.START, moment))
         entry.covered_from = minute
         entry.started.set()
         for waiting, is_open in list(entry.gates.items()):
@@ -223,7 +230,7 @@ class Starts:
             first_id = await self._exchange.first_wanted_id(entry.name, since)
             if first_id is None:
                 break
-            self._writer.put(Want(entry.name, first_id, since, "backfill", now))
+            self._writer.put(Want(entry.name, first_id, since, Cause.BACKFILL, now))
             entry.covered_from = since
             log.info("History is wanted", symbol=entry.name, from_id=first_id, covered_from=since)
         entry.is_fetching_history = False

@@ -12,12 +12,14 @@ import msgspec
 
 from ingestion.log.port import Record
 from ingestion.pipeline.records import (
+    Asked,
     Candle,
     CandleRecord,
     CoverageEvent,
     DeadLetter,
     Enriched,
     Hole,
+    Joined,
     Kline,
     Live,
     Lost,
@@ -54,6 +56,8 @@ _AMOUNTS = frozenset(
 )
 _KINDS: Final[dict[str, type[RawRecord]]] = {
     "want": Want,
+    "joined": Joined,
+    "asked": Asked,
     "hole": Hole,
     "proved": Proved,
     "unwatch": Unwatch,

@@ -11,6 +11,15 @@ import msgspec
 
 from ingestion.pipeline.records import CoverageEvent, CoverageKind
 
+# Of what has been repaired so much is kept, the newest: a year of many small gaps must not fill the memory of every
+# process. The table of events has all of them.
+MOST_REPAIRED = 2_000
+# Pages of several gaps come in turns, and those of one gap are told as one: it is found among so many.
+_LOOK_BACK = 64
+
+REPAIRING = "repairing"
+BEYOND_REST = "beyond_rest"
+
 
 class Segment(msgspec.Struct, frozen=True):
     """A covered span; the last one of a symbol is open (``to_id`` and ``covered_to`` null)."""
@@ -23,7 +32,11 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class Span(msgspec.Struct, frozen=True):
-    """Missing ids ``from_id..to_id`` (inclusive) between trades held at ``from_time`` and ``to_time``."""
+    """Missing ids ``from_id..to_id`` (inclusive) between trades held at ``from_time`` and ``to_time``.
+
+    ``opened_at``: when they were first known to be missing; ``asked_at``: when repair last said that it had asked for
+    them (or part of them came), and ``asked`` what came of it: ``repairing``, ``beyond_rest``, or null before.
+    """
 
     from_id: int
     to_id: int
@@ -33,6 +46,8 @@ class Span(msgspec.Struct, frozen=True):
     cause: str
     proved: bool = False
     closed_at: int | None = None
+    asked: str | None = None
+    asked_at: int | None = None
 
     @property
     def count(self) -> int:
@@ -44,20 +59,26 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class SymbolCoverage(msgspec.Struct, frozen=True):
-    """Segments, open gaps and holes in ascending order; ``repaired`` in the order in which they closed."""
+    """Segments, open gaps and holes in ascending order; ``repaired`` in the order in which they closed.
+
+    ``forgotten``: how many of the oldest repaired ones are not listed any more.
+    """
 
     segments: tuple[Segment, ...] = ()
     gaps: tuple[Span, ...] = ()
     holes: tuple[Span, ...] = ()
     repaired: tuple[Span, ...] = ()
+    forgotten: int = 0
 
 
-def fold_events(events: Iterable[CoverageEvent]) -> SymbolCoverage:
+def fold_events(events: Iterable[CoverageEvent], most_repaired: int = MOST_REPAIRED) -> SymbolCoverage:
     """The coverage after all events of one symbol, oldest first."""
-    return apply_events(SymbolCoverage(), events)
+    return apply_events(SymbolCoverage(), events, most_repaired)
 
 
-def apply_events(coverage: SymbolCoverage, events: Iterable[CoverageEvent]) -> SymbolCoverage:
+def apply_events(
+    coverage: SymbolCoverage, events: Iterable[CoverageEvent], most_repaired: int = MOST_REPAIRED
+) -> SymbolCoverage:
     """The coverage after more events, oldest first; each must be applied once.
 
     Many at a time, because each call copies what is known, and a long history has many thousand spans.
@@ -65,7 +86,15 @@ def apply_events(coverage: SymbolCoverage, events: Iterable[CoverageEvent]) -> S
     folding = _Folding(list(coverage.segments), list(coverage.gaps), list(coverage.holes), list(coverage.repaired))
     for event in events:
         folding.take(event)
-    return SymbolCoverage(*(tuple(part) for part in msgspec.structs.astuple(folding)))
+    surplus = max(len(folding.repaired) - most_repaired, 0)
+    del folding.repaired[:surplus]
+    return SymbolCoverage(
+        tuple(folding.segments),
+        tuple(folding.gaps),
+        tuple(folding.holes),
+        tuple(folding.repaired),
+        coverage.forgotten + surplus,
+    )
 
 
 def touching(spans: Sequence[Span], from_ms: int, to_ms: int) -> list[Span]:
@@ -126,14 +155,13 @@ class _Folding(msgspec.Struct):
             case CoverageKind.SEGMENT_OPENED | CoverageKind.SEGMENT_CLOSED:
                 self._set_segment(event)
             case CoverageKind.GAP_OPENED:
-                _subtract(self.gaps, _span(event))
-                _insert(self.gaps, _span(event))
+                self._open(_span(event))
+            case CoverageKind.GAP_ASKED:
+                self._note(event)
             case CoverageKind.GAP_CLOSED:
-                self._fill(event)
+                self._fill(_span(event))
             case CoverageKind.HOLE:
-                _subtract(self.gaps, _span(event))
-                _subtract(self.holes, _span(event))
-                _insert(self.holes, _span(event))
+                self._declare(_span(event))
             case CoverageKind.HOLE_PROVED:
                 self._prove(event)
 
@@ -151,11 +179,42 @@ class _Folding(msgspec.Struct):
         end = (event.to_id, event.to_time) if event.kind == CoverageKind.SEGMENT_CLOSED else (None, None)
         self.segments = [*kept, Segment(name, event.from_id, start, *end)]
 
-    def _fill(self, event: CoverageEvent) -> None:
-        span = _span(event)
-        was_missing = _subtract(self.gaps, span)
-        if _subtract(self.holes, span) or was_missing:
-            self.repaired.append(msgspec.structs.replace(span, closed_at=event.known_at))
+    def _open(self, span: Span) -> None:
+        """A gap is told again when its bounds are known better: it stays as old as it was."""
+        known = _subtract(self.gaps, span)
+        asked = known[0] if known else span
+        _insert(self.gaps, _since(msgspec.structs.replace(span, asked=asked.asked, asked_at=asked.asked_at), known))
+
+    def _note(self, event: CoverageEvent) -> None:
+        asked = _span(event)
+        place = _place(self.gaps, asked.from_id, asked.to_id)
+        self.gaps[place] = [_asked(gap, event.cause, event.known_at) for gap in self.gaps[place]]
+
+    def _fill(self, span: Span) -> None:
+        known = _subtract(self.gaps, span)
+        if known:
+            # What is left at both sides is being fetched as well.
+            beside = _place(self.gaps, known[0].from_id, known[-1].to_id)
+            self.gaps[beside] = [_asked(gap, REPAIRING, span.opened_at) for gap in self.gaps[beside]]
+        known += _subtract(self.holes, span)
+        if known:
+            self._join_repaired(_since(msgspec.structs.replace(span, closed_at=span.opened_at), known))
+
+    def _join_repaired(self, span: Span) -> None:
+        """One gap is one row, though it comes page by page."""
+        for place in range(len(self.repaired) - 1, max(len(self.repaired) - _LOOK_BACK, 0) - 1, -1):
+            other = self.repaired[place]
+            if (other.opened_at, other.cause) == (span.opened_at, span.cause) and _are_neighbours(other, span):
+                del self.repaired[place]
+                low, high = sorted((other, span), key=lambda item: item.from_id)
+                span = msgspec.structs.replace(
+                    span, from_id=low.from_id, to_id=high.to_id, from_time=low.from_time, to_time=high.to_time
+                )
+        self.repaired.append(span)
+
+    def _declare(self, span: Span) -> None:
+        known = _subtract(self.gaps, span) + _subtract(self.holes, span)
+        _insert(self.holes, _since(msgspec.structs.replace(span, asked_at=span.opened_at), known))
 
     def _prove(self, event: CoverageEvent) -> None:
         """Only ids that are a hole still: a part of it may have been filled meanwhile, or not be proved yet."""
@@ -175,6 +234,20 @@ def _span(event: CoverageEvent) -> Span:
         event.known_at,
         event.cause,
     )
+
+
+def _since(span: Span, known: Sequence[Span]) -> Span:
+    """The span as old as the oldest of those whose ids it takes."""
+    oldest = min((other.opened_at for other in known), default=span.opened_at)
+    return msgspec.structs.replace(span, opened_at=min(oldest, span.opened_at))
+
+
+def _asked(gap: Span, outcome: str, at: int) -> Span:
+    return msgspec.structs.replace(gap, asked=outcome, asked_at=at)
+
+
+def _are_neighbours(left: Span, right: Span) -> bool:
+    return left.to_id + 1 == right.from_id or right.to_id + 1 == left.from_id
 
 
 def _proved_parts(hole: Span, proved: Span) -> list[Span]:
@@ -200,24 +273,23 @@ def _place(spans: Sequence[Span], from_id: int, to_id: int) -> slice:
     return slice(start, end)
 
 
-def _subtract(spans: list[Span], part: Span) -> bool:
-    """Take the ids of ``part`` out of the spans, in place; True when they held any. O(log n) to find.
+def _subtract(spans: list[Span], part: Span) -> list[Span]:
+    """Take the ids of ``part`` out of the spans, in place; returns the spans that held any, as they were.
 
     An end that is cut is bounded by the time of the id next to it.
     """
-    start = end = bisect_left(spans, part.from_id, key=lambda span: span.to_id)
+    place = _place(spans, part.from_id, part.to_id)
+    known = spans[place]
     left_over = []
-    while end < len(spans) and spans[end].from_id <= part.to_id:
-        span = spans[end]
-        end += 1
+    for span in known:
         if span.from_id < part.from_id:
             to_time = max(part.from_time, span.from_time)
             left_over.append(msgspec.structs.replace(span, to_id=part.from_id - 1, to_time=to_time))
         if span.to_id > part.to_id:
             from_time = min(part.to_time, span.to_time)
             left_over.append(msgspec.structs.replace(span, from_id=part.to_id + 1, from_time=from_time))
-    spans[start:end] = left_over
-    return end > start
+    spans[place] = left_over
+    return known
 
 
 def _insert(spans: list[Span], span: Span) -> None:

@@ -11,11 +11,8 @@ from itertools import pairwise
 
 import msgspec
 
-from ingestion.pipeline.records import CoverageEvent, CoverageKind
+from ingestion.pipeline.records import Cause, CoverageEvent, CoverageKind
 from markets.types import DAY_MS
-
-# The cause of a gap in what was held once.
-LOST = "lost"
 
 
 class Gap(msgspec.Struct, gc=False):
@@ -68,11 +65,13 @@ class Holdings(msgspec.Struct):
     """The segments of one symbol, oldest first, and the coverage events since they were last taken.
 
     ``pending_from``: a `want` without an id came: the next trade opens a segment covered from there.
+    ``joined``: the newest id held when a connection took over (or a `want` began), and the cause of a jump from there.
     """
 
     symbol: str
     segments: list[Segment] = []
     pending_from: int | None = None
+    joined: tuple[int, str] | None = None
 
     def open_segment(self) -> Segment | None:
         """The segment that the next trade belongs to, if any."""
@@ -133,18 +132,31 @@ class Holdings(msgspec.Struct):
             events += self.close_segment(segment.known_to)
             segment = None
         if segment is None and self.segments and trade_id == self.segments[-1].hi + 1:
-            segment = self._reopen(self.segments[-1], "start", clock, events)
+            segment = self._reopen(self.segments[-1], Cause.START, clock, events)
         if segment is None:
             segment = self._new_segment(trade_id, time, clock, events)
         if trade_id > segment.hi + 1:
             # The first trade may lie before the covered minute (its `want` named an older id): ids below are not later.
-            gap = Gap(segment.hi + 1, trade_id - 1, min(segment.hi_time, time), time, _cause_above(segment))
+            cause = self._cause_above(segment)
+            gap = Gap(segment.hi + 1, trade_id - 1, min(segment.hi_time, time), time, cause)
             segment.gaps.append(gap)
             events.append(self._event(CoverageKind.GAP_OPENED, gap, clock))
         if trade_id == segment.lo:
             segment.lo_time = time
         segment.hi, segment.hi_time, segment.hi_fill = trade_id, time, max(last_fill, segment.hi_fill)
         return events
+
+    def join(self, cause: str) -> None:
+        """Another connection brings the trades from here on: what it skips at once was lost to ``cause``."""
+        segment = self.open_segment()
+        if segment is not None and segment.hi >= segment.lo:
+            self.joined = segment.hi, cause
+
+    def _cause_above(self, segment: Segment) -> str:
+        """Before the first trade of a segment what is missing was wanted; later it depends on the connection."""
+        if self.joined is not None and self.joined[0] == segment.hi:
+            return self.joined[1]
+        return Cause.START if segment.hi < segment.lo else Cause.STREAM
 
     def _reopen(self, segment: Segment, cause: str, clock: int, events: list[CoverageEvent]) -> Segment:
         """No id lies between: the segment that ended goes on."""
@@ -158,7 +170,7 @@ class Holdings(msgspec.Struct):
         segment = Segment(clock, trade_id, trade_id - 1, covered_from, -1, time, covered_from)
         segment.name = self._unique_name(clock)
         self.segments.append(segment)
-        events.append(self._opened(segment, "start", clock))
+        events.append(self._opened(segment, Cause.START, clock))
         return segment
 
     def _accept_below(
@@ -174,6 +186,8 @@ class Holdings(msgspec.Struct):
                         segment.lo_time = time
                     return Verdict.FILLED, [self._fill(spans, index, trade_id, time, clock)]
             if trade_id >= segment.lo:
+                if self.joined is not None and trade_id == self.joined[0]:
+                    self.joined = None  # The connection begins where the holdings end: nothing was lost before it.
                 return Verdict.DUPLICATE, _NOTHING
         return Verdict.BEFORE_COVERAGE, _NOTHING
 
@@ -219,6 +233,7 @@ class Holdings(msgspec.Struct):
         self.pending_from = None
         segment = Segment(self._unique_name(clock), from_id, from_id - 1, covered_from, -1, covered_from, covered_from)
         self.segments.append(segment)
+        self.joined = segment.hi, cause
         return [self._opened(segment, cause, clock)]
 
     def _cover_earlier(self, segment: Segment, covered_from: int, cause: str, clock: int) -> list[CoverageEvent]:
@@ -247,6 +262,15 @@ class Holdings(msgspec.Struct):
         told = sorted([*new, *widened], key=_first_id)
         return [opened, *(self._event(CoverageKind.GAP_OPENED, gap, clock) for gap in told)]
 
+    def asked(self, from_id: int, to_id: int, outcome: str, clock: int) -> list[CoverageEvent]:
+        """Repair asked for ids of ``from_id..to_id`` and has not got them all: told of those that are missing still."""
+        return [
+            self._event(CoverageKind.GAP_ASKED, _part(gap, from_id, to_id, outcome), clock)
+            for segment in self.segments
+            for gap in segment.gaps
+            if gap.from_id <= to_id and gap.to_id >= from_id
+        ]
+
     def declare_hole(self, from_id: int, to_id: int, cause: str, clock: int) -> list[CoverageEvent]:
         """The missing ids of ``from_id..to_id`` cannot be had: they leave the gaps and become holes."""
         events: list[CoverageEvent] = []
@@ -258,7 +282,7 @@ class Holdings(msgspec.Struct):
     def _cut_hole(
         self, segment: Segment, gap: Gap, from_id: int, to_id: int, cause: str, clock: int
     ) -> list[CoverageEvent]:
-        hole = Gap(max(gap.from_id, from_id), min(gap.to_id, to_id), gap.from_time, gap.to_time, cause)
+        hole = _part(gap, from_id, to_id, cause)
         rest = []
         if gap.from_id < hole.from_id:
             rest.append(Gap(gap.from_id, hole.from_id - 1, gap.from_time, gap.to_time, gap.cause))
@@ -289,8 +313,7 @@ class Holdings(msgspec.Struct):
             for first, last, proved in parts
             if first <= last
         ]
-        proved = Gap(from_id, to_id, hole.from_time, hole.to_time, hole.cause)
-        return self._event(CoverageKind.HOLE_PROVED, proved, clock)
+        return self._event(CoverageKind.HOLE_PROVED, _part(hole, from_id, to_id, hole.cause), clock)
 
     def lose(self, from_id: int, to_id: int, from_time: int, to_time: int, clock: int) -> list[CoverageEvent]:
         """Held ids of ``from_id..to_id`` are not held any more: a gap like any other. The rest stays as it is."""
@@ -300,7 +323,7 @@ class Holdings(msgspec.Struct):
             # Where nothing is stored yet its time is not known: no minute before the segment is touched.
             begins = max(from_time, min(segment.lo_time, segment.covered_from))
             for first, last in _between([*segment.gaps, *segment.holes], low, high):
-                gap = Gap(first, last, begins, max(begins, min(to_time, segment.hi_time)), LOST)
+                gap = Gap(first, last, begins, max(begins, min(to_time, segment.hi_time)), Cause.LOST)
                 segment.gaps.insert(bisect_left(segment.gaps, first, key=_first_id), gap)
                 events.append(self._event(CoverageKind.GAP_OPENED, gap, clock))
         return events
@@ -350,6 +373,11 @@ class Holdings(msgspec.Struct):
 _NOTHING: list[CoverageEvent] = []
 
 
+def _part(gap: Gap, from_id: int, to_id: int, cause: str) -> Gap:
+    """What the gap and ``from_id..to_id`` share, with the gap's times: no id between its neighbours is held."""
+    return Gap(max(gap.from_id, from_id), min(gap.to_id, to_id), gap.from_time, gap.to_time, cause)
+
+
 def _between(spans: list[Gap], low: int, high: int) -> Iterator[tuple[int, int]]:
     """The id ranges of ``low..high`` (inclusive) that lie in none of the spans."""
     for span in sorted(spans, key=_first_id):
@@ -366,11 +394,6 @@ def _widen(lowest: Gap, below: list[Gap]) -> Gap:
     """Where a segment's first id was missing, its time had no bound below but the coverage: that lies earlier now."""
     lowest.from_time = min([lowest.from_time, *(gap.from_time for gap in below if gap.to_id == lowest.from_id - 1)])
     return lowest
-
-
-def _cause_above(segment: Segment) -> str:
-    """Before the first trade of a segment what is missing is its start; later it is a disconnect."""
-    return "start" if segment.hi < segment.lo else "disconnect"
 
 
 def _start_of(segment: Segment) -> int:

@@ -8,14 +8,17 @@ import msgspec
 
 from ingestion.pipeline.closing import Minutes
 from ingestion.pipeline.enrich import enrich
-from ingestion.pipeline.holdings import LOST, Holdings, Verdict
+from ingestion.pipeline.holdings import Holdings, Verdict
 from ingestion.pipeline.records import (
+    Asked,
     CandleRecord,
+    Cause,
     CoverageEvent,
     CoverageKind,
     DeadLetter,
     Enriched,
     Hole,
+    Joined,
     Kline,
     Live,
     Lost,
@@ -131,7 +134,7 @@ class SymbolProcessor:
         if events:
             self._tell(events)
         # What was lost after it had been taken is in its minute already, open or closed.
-        again = verdict is Verdict.FILLED and events[0].cause == LOST
+        again = verdict is Verdict.FILLED and events[0].cause == Cause.LOST
         late = again or self._place(trade)
         self._out.enriched.append((index, enrich(trade, self._asset, clock, late)))
 
@@ -168,20 +171,25 @@ class SymbolProcessor:
             self._out.klines.append(stored)
             self._publish((verdicts, behind))
 
-    def _statement(self, record: Want | Hole | Proved | Unwatch | Lost) -> None:
+    def _statement(self, record: Want | Joined | Asked | Hole | Proved | Unwatch | Lost) -> None:
         state = self.state
         state.clock = max(state.clock, record.event_time)
-        holdings = state.holdings
-        if type(record) is Want:
-            self._tell(holdings.want(record.from_id, record.covered_from, record.cause, state.clock))
-        elif type(record) is Hole:
-            self._tell(holdings.declare_hole(record.from_id, record.to_id, record.cause, state.clock))
-        elif type(record) is Proved:
-            self._tell(holdings.prove(record.from_id, record.to_id, state.clock))
-        elif type(record) is Lost:
-            self._tell(holdings.lose(record.from_id, record.to_id, record.from_time, record.to_time, state.clock))
-        else:
-            self._tell(holdings.close_segment(state.clock))
+        holdings, clock = state.holdings, state.clock
+        match record:
+            case Joined():
+                holdings.join(record.cause)
+            case Want():
+                self._tell(holdings.want(record.from_id, record.covered_from, record.cause, clock))
+            case Asked():
+                self._tell(holdings.asked(record.from_id, record.to_id, record.outcome, clock))
+            case Hole():
+                self._tell(holdings.declare_hole(record.from_id, record.to_id, record.cause, clock))
+            case Proved():
+                self._tell(holdings.prove(record.from_id, record.to_id, clock))
+            case Lost():
+                self._tell(holdings.lose(record.from_id, record.to_id, record.from_time, record.to_time, clock))
+            case Unwatch():
+                self._tell(holdings.close_segment(clock))
 
     def _advance(self) -> None:
         room = max(_MOST_CANDLES - len(self._out.candles), 0)
@@ -233,7 +241,14 @@ def _continues(last: CoverageEvent, event: CoverageEvent) -> bool:
         and last.symbol == event.symbol
         and last.to_id is not None
         and event.from_id == last.to_id + 1
+        and event.cause == last.cause
     )
+
+
+# What changes nothing of what is held.
+_NO_CHANGE = frozenset((CoverageKind.TAIL_BEHIND, CoverageKind.GAP_ASKED))
+# A jump of ids in the stream may be frames out of order.
+_JUMPS = frozenset((Cause.STREAM, Cause.DISCONNECT, Cause.OURS))
 
 
 def _without_passing_gaps(events: list[CoverageEvent]) -> list[CoverageEvent]:
@@ -250,7 +265,7 @@ def _without_passing_gaps(events: list[CoverageEvent]) -> list[CoverageEvent]:
         if event.kind == CoverageKind.GAP_CLOSED:
             start = opened.pop(key, None)
             passing |= set() if start is None else {start, place}
-        elif event.kind != CoverageKind.TAIL_BEHIND:
+        elif event.kind not in _NO_CHANGE:
             # What a hole leaves of a gap is told again right after it: that is no gap that began here.
             opened.clear()
             is_retold = event.kind == CoverageKind.HOLE
@@ -260,7 +275,7 @@ def _without_passing_gaps(events: list[CoverageEvent]) -> list[CoverageEvent]:
 def _may_pass(gap: CoverageEvent) -> bool:
     """True when no whole minute can lie in the gap: its closing tells which minutes to make again."""
     return (
-        gap.cause == "disconnect"
+        gap.cause in _JUMPS
         and gap.from_time is not None
         and gap.to_time is not None
         and gap.from_time // MINUTE_MS == gap.to_time // MINUTE_MS

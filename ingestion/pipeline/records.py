@@ -82,13 +82,51 @@ class Want(msgspec.Struct, frozen=True, gc=False):
     """The ids from ``from_id`` on (None: from the next trade on) are to be held.
 
     ``covered_from`` is the time from which the segment is covered; ``cause``: ``start`` for a first
-    start, ``backfill`` for history.
+    start, ``backfill`` or ``archive`` for history.
     """
 
     symbol: str
     from_id: int | None
     covered_from: int
     cause: str
+    event_time: int
+
+
+class Cause(StrEnum):
+    """Why ids are missing. The value is written into coverage: never rename one."""
+
+    START = "start"  # below the first trade of a segment: before the stream brought anything
+    DISCONNECT = "disconnect"  # a connection to the exchange was cut, and another took its place
+    OURS = "ours"  # our own process was down, or the symbol switched off
+    STREAM = "stream"  # the connection ran on, and left them out (or what it sent could not be read)
+    LOST = "lost"  # held once, and deleted from the log before they were stored
+    BACKFILL = "backfill"  # history wanted with the symbol, by REST
+    ARCHIVE = "archive"  # history wanted later, from the public archive
+    NOT_SERVED = "not_served"  # a hole: the exchange's REST skips them
+
+
+# Ids that were wanted long after they happened: live gaps go before them.
+HISTORY = frozenset((Cause.BACKFILL, Cause.ARCHIVE))
+
+
+class Joined(msgspec.Struct, frozen=True, gc=False):
+    """From here on another connection brings the symbol's trades: ids that are skipped here were lost to ``cause``."""
+
+    symbol: str
+    cause: str
+    event_time: int
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """Repair has asked for missing ids of ``from_id..to_id`` (inclusive), and has not got them all.
+
+    ``outcome``: ``repairing``, it asks again; ``beyond_rest``, REST does not reach back to them.
+    """
+
+    symbol: str
+    from_id: int
+    to_id: int
+    outcome: str
     event_time: int
 
 
@@ -132,7 +170,7 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
     event_time: int
 
 
-RawRecord = Trade | Kline | Want | Hole | Proved | Unwatch | Lost
+RawRecord = Trade | Kline | Want | Joined | Asked | Hole | Proved | Unwatch | Lost
 
 
 class Enriched(msgspec.Struct, frozen=True, gc=False):
@@ -236,6 +274,7 @@ class CoverageKind(StrEnum):
     SEGMENT_OPENED = "segment_opened"
     SEGMENT_CLOSED = "segment_closed"
     GAP_OPENED = "gap_opened"
+    GAP_ASKED = "gap_asked"
     GAP_CLOSED = "gap_closed"
     HOLE = "hole"
     HOLE_PROVED = "hole_proved"
@@ -249,8 +288,9 @@ class CoverageEvent(msgspec.Struct, frozen=True, gc=False):
     opened with), ``from_time`` is ``covered_from``; ``to_time`` of an opened one: up to there only minutes without
     trades were added to it, and they need their candles. ``gap_*`` and ``hole``: the ids
     ``from_id..to_id`` inclusive, ``from_time``/``to_time`` are the trade times of the neighbours held
-    below and above; gap_closed names only the ids that were filled since the last event, and
-    a hole takes its ids out of the gaps, ``hole_proved`` names ids of holes. ``tail_behind``: ``from_id`` is the first
+    below and above; gap_asked names ids that repair could not have yet (``cause``: what came of asking);
+    gap_closed names only the ids that were filled since the last event, and a hole takes its ids out of the gaps,
+    ``hole_proved`` names ids of holes. ``tail_behind``: ``from_id`` is the first
     id that may be missing at the end, ``to_id`` null.
     """
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from ingestion.pipeline.coverage import BEYOND_REST, REPAIRING
 from ingestion.pipeline.records import Trade
 from ingestion.repair.runs import Range, insert, joined, outside, overlapping, skipped, without
 from ingestion.repair.work import Missing, Policy, Suspect, SymbolWork, Tail, Target
@@ -22,11 +23,15 @@ _TAIL_FAILURES: Final = 6
 
 @dataclass
 class Findings:
-    """What a page brought: trades to append, holes to declare, ids that REST turned out not to reach."""
+    """What a page brought: trades to append, holes to declare, ids that REST turned out not to reach.
+
+    ``asked``: ids that were asked for and did not come, with what readers are to be told of them, once each.
+    """
 
     trades: list[Trade] = field(default_factory=list)
     holes: list[Range] = field(default_factory=list)
     beyond: list[Range] = field(default_factory=list)
+    asked: list[tuple[int, int, str]] = field(default_factory=list)
 
 
 def take_page(work: SymbolWork, target: Target, rows: Sequence[Trade], now_s: float, policy: Policy) -> Findings:
@@ -36,7 +41,7 @@ def take_page(work: SymbolWork, target: Target, rows: Sequence[Trade], now_s: fl
     """
     if not rows:
         _postpone(work, target, now_s, policy)
-        return Findings()
+        return Findings(asked=_untold(work, target, ()))
     ids = [row.trade_id for row in rows]
     found = Findings(trades=_wanted(work, target, rows, ids))
     found.holes = _confirm(work, ids, now_s, policy)
@@ -45,7 +50,23 @@ def take_page(work: SymbolWork, target: Target, rows: Sequence[Trade], now_s: fl
     elif isinstance(target, Tail):
         _follow(work, target, rows[-1], now_s, policy)
     found.beyond = _settle(work, target, ids, now_s, policy)
+    found.asked = _untold(work, target, ids)
     return found
+
+
+def _untold(work: SymbolWork, target: Target, ids: Sequence[int]) -> list[tuple[int, int, str]]:
+    """What was asked for and is missing still, unless readers know it."""
+    ends = [*ids[:1], *ids[-1:]]
+    if not isinstance(target, Tail):
+        ends += [target.from_id, target.to_id]
+    told: list[tuple[int, int, str]] = []
+    for runs in (work.missing, work.suspects) if ends else ():
+        for run in runs[overlapping(runs, min(ends), max(ends))]:
+            outcome = BEYOND_REST if isinstance(run, Missing) and run.beyond else REPAIRING
+            if run.told != outcome:
+                run.told = outcome
+                told.append((run.from_id, run.to_id, outcome))
+    return sorted(told)
 
 
 def _wanted(work: SymbolWork, target: Target, rows: Sequence[Trade], ids: Sequence[int]) -> list[Trade]:
@@ -99,7 +120,7 @@ def _reconsider(work: SymbolWork, target: Suspect, ids: Sequence[int], now_s: fl
         return
     if ids[0] >= target.from_id:
         work.suspects = [suspect for suspect in work.suspects if suspect is not target]
-        again = Missing(target.from_id, target.to_id, target.time, target.cause, now_s, probing=True)
+        again = Missing(target.from_id, target.to_id, target.time, target.cause, now_s, probing=True, told=target.told)
         insert(work.missing, again)
     else:
         work.postpone(target, now_s, policy)
@@ -128,7 +149,8 @@ def _settle(work: SymbolWork, target: Target, ids: Sequence[int], now_s: float, 
         for run in work.missing[overlapping(work.missing, start, end)]:
             part = max(start, run.from_id), min(end, run.to_id)
             due_s = now_s + policy.confirm_s[0]
-            insert(work.suspects, Suspect(*part, run.time, run.cause, due_s, below, served=run.served))
+            suspect = Suspect(*part, run.time, run.cause, due_s, below, served=run.served, told=run.told)
+            insert(work.suspects, suspect)
     beyond: list[Range] = []
     reach = (floor, top) if not isinstance(target, Missing) else (min(floor, target.from_id), max(top, target.to_id))
     place = overlapping(work.missing, *reach)

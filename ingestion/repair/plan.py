@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Final
 
+from ingestion.pipeline.records import HISTORY
 from ingestion.repair.work import SymbolWork, Tail, Target
 
-_HISTORY: Final = "backfill"
 # A page holds a thousand rows: what is missing so little below the target comes with the same page.
 _SAME_PAGE_IDS: Final = 900
 
@@ -21,7 +21,7 @@ def next_question(works: Iterable[SymbolWork], now_s: float) -> tuple[SymbolWork
 
 
 def _turn(target: Target) -> tuple[bool, int, int]:
-    return target.cause == _HISTORY, target.served, -target.time
+    return target.cause in HISTORY, target.served, -target.time
 
 
 def _lowest_on_page(work: SymbolWork, target: Target, now_s: float) -> Target:

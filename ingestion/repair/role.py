@@ -11,7 +11,7 @@ from ingestion.binance.errors import BadAnswer, BadRequest, ExchangeBusy, Exchan
 from ingestion.log import codec
 from ingestion.log.port import Aborted, Batch, Log, Reader, Record, Stored, TopicPartition
 from ingestion.log.topics import COVERAGE, GROUP_PROCESS, GROUP_REPAIR, RAW_TRADES
-from ingestion.pipeline.records import Hole, Trade
+from ingestion.pipeline.records import Asked, Cause, Hole, Trade
 from ingestion.repair import metrics
 from ingestion.repair.page import Findings, take_page
 from ingestion.repair.plan import next_due_s, next_question
@@ -202,9 +202,10 @@ class RepairGaps(Role):
                         from_id=found.trades[0].trade_id, to_id=found.trades[-1].trade_id)  # fmt: skip
 
     def _records(self, work: SymbolWork, found: Findings) -> list[tuple[str, Record]]:
-        holes = [Hole(work.symbol, *hole, "not_served", work.clock) for hole in found.holes]
+        holes = [Hole(work.symbol, *hole, Cause.NOT_SERVED, work.clock) for hole in found.holes]
+        asked = [Asked(work.symbol, *ids, work.clock) for ids in found.asked]
         self._appended += len(found.trades)
-        return [(RAW_TRADES.name, codec.to_record(item)) for item in (*found.trades, *holes)]
+        return [(RAW_TRADES.name, codec.to_record(item)) for item in (*found.trades, *holes, *asked)]
 
     def _commit(
         self, records: Iterable[Stored], touched: Iterable[tuple[int, str]], outputs: list[tuple[str, Record]]

@@ -11,12 +11,12 @@ from typing import Final
 import msgspec
 
 from ingestion.binance.backoff import Backoff
-from ingestion.pipeline.records import CoverageEvent, CoverageKind
+from ingestion.pipeline.records import Cause, CoverageEvent, CoverageKind
 from ingestion.repair.runs import Range, cut_out, insert, overlapping, without
 
 _VERSION: Final = 1
 # Gaps that no late frame will close: asking may begin at once.
-_NO_WAIT: Final = ("start", "backfill")
+_NO_WAIT: Final = (Cause.START, Cause.BACKFILL)
 # How far below a gap to look when the row just below it does not come back.
 PROBE_IDS: Final = 100
 
@@ -25,10 +25,12 @@ PROBE_IDS: Final = 100
 class Policy:
     """When to ask. ``first_wait_s``: most new gaps are frames out of order and close by themselves.
 
+    ``archive_wait_s``: a gap that is filled from the archive is left to it until so long after its last progress.
     ``confirm_s``: the waits before each confirmation of a hole; as many confirmations as waits.
     """
 
     first_wait_s: float = 1.0
+    archive_wait_s: float = 60.0
     confirm_s: tuple[float, ...] = (60.0, 600.0, 3600.0)
     lag: Backoff = Backoff(first_s=1.0, cap_s=30.0)
     rng: random.Random = field(default_factory=random.Random)
@@ -42,7 +44,7 @@ class Missing(msgspec.Struct, array_like=True):
     """Ids to ask for. ``time``: the newest go first; ``served``: the turn they were last asked for in.
 
     ``probing``: the row just below did not come back, so ask from further below. ``beyond``: REST does not
-    reach down to these ids; they are left to the archive.
+    reach down to these ids; they are left to the archive. ``told``: what readers were told came of asking.
     """
 
     from_id: int
@@ -54,6 +56,7 @@ class Missing(msgspec.Struct, array_like=True):
     served: int = 0
     probing: bool = False
     beyond: bool = False
+    told: str | None = None
 
     @property
     def ask_from(self) -> int:
@@ -72,6 +75,7 @@ class Suspect(msgspec.Struct, array_like=True):
     seen: int = 0
     failures: int = 0
     served: int = 0
+    told: str | None = None
 
     @property
     def ask_from(self) -> int:
@@ -119,7 +123,7 @@ class SymbolWork(msgspec.Struct):
             case CoverageKind.GAP_OPENED:
                 return self._open(event, now_s, policy)
             case CoverageKind.GAP_CLOSED | CoverageKind.HOLE:
-                return self._settle(*_range(event))
+                return self._settle(*_range(event), now_s, policy)
             case CoverageKind.TAIL_BEHIND:
                 return self._follow_tail(event, now_s, policy)
             case CoverageKind.SEGMENT_CLOSED:
@@ -136,15 +140,24 @@ class SymbolWork(msgspec.Struct):
             for runs in (self.missing, self.suspects)
             for run in runs[overlapping(runs, from_id, to_id)]
         ]
-        due_s = now_s if event.cause in _NO_WAIT else now_s + policy.first_wait_s
+        due_s = now_s + _first_wait_s(event.cause, policy)
         fresh = without(from_id, to_id, known)
         for part in fresh:
             insert(self.missing, Missing(*part, event.to_time or event.known_at, event.cause, due_s))
         return bool(fresh)
 
-    def _settle(self, from_id: int, to_id: int) -> bool:
+    def _settle(self, from_id: int, to_id: int, now_s: float, policy: Policy) -> bool:
+        """What was found here was taken out when its page came: somebody else has brought these."""
+        place = overlapping(self.missing, from_id, to_id)
+        if any(run.cause == Cause.ARCHIVE for run in self.missing[place]):
+            self._leave_to_archive(now_s + policy.archive_wait_s)
         filled = cut_out(self.missing, from_id, to_id)
         return cut_out(self.suspects, from_id, to_id) or filled
+
+    def _leave_to_archive(self, until_s: float) -> None:
+        for run in self.missing:
+            if run.cause == Cause.ARCHIVE:
+                run.due_s = max(run.due_s, until_s)
 
     def _follow_tail(self, event: CoverageEvent, now_s: float, policy: Policy) -> bool:
         if event.from_id is None:
@@ -156,6 +169,12 @@ class SymbolWork(msgspec.Struct):
         """The target's question brought nothing: ask again later, with growing waits."""
         target.failures += 1
         target.due_s = now_s + policy.lag.delay_s(target.failures, policy.rng)
+
+
+def _first_wait_s(cause: str, policy: Policy) -> float:
+    if cause == Cause.ARCHIVE:
+        return policy.archive_wait_s
+    return 0.0 if cause in _NO_WAIT else policy.first_wait_s
 
 
 def _range(event: CoverageEvent) -> Range:
@@ -186,7 +205,7 @@ def load(data: bytes, now_s: float, policy: Policy) -> SymbolWork:
     if version != _VERSION:
         raise StateUnreadable(f"repair state of version {version}, this program reads {_VERSION}")
     # A machine clock that was wrong when the state was written must not put a gap off for ever.
-    latest_s = now_s + max(*policy.confirm_s, policy.lag.cap_s)
+    latest_s = now_s + max(*policy.confirm_s, policy.lag.cap_s, policy.archive_wait_s)
     for target in work.targets():
         target.due_s = min(target.due_s, latest_s)
         target.served = 0

@@ -47,6 +47,7 @@ def test_all_that_is_held_and_missing_is_told(get, lossy):
         "to_time": TEN + 51_000,
         "opened_at": TEN + 51_000,
         "closed_at": None,
+        "asked_at": TEN + 51_000,
         "state": "hole",
         "proved": False,
         "cause": "exchange",

@@ -15,7 +15,7 @@ from ingestion.log import codec
 from ingestion.log.codec import to_record
 from ingestion.log.sqlite import SqliteLog
 from ingestion.log.topics import COVERAGE, DEAD_LETTERS, RAW_TRADES
-from ingestion.pipeline.records import CoverageEvent, CoverageKind, Kline, RawRecord, Trade, Unwatch, Want
+from ingestion.pipeline.records import CoverageEvent, CoverageKind, Joined, Kline, RawRecord, Trade, Unwatch, Want
 from ingestion.tests.binance.scripted import ScriptedExchange, agg_trade, kline
 from ingestion.tests.deadline import until
 from ingestion.tests.ingest.fakes import FakeRest, make_trade
@@ -159,7 +159,7 @@ async def test_the_newest_row_is_logged_once_the_stream_has_come_as_far_and_klin
 
         await stage.server.broadcast(kline("BTCUSDT", MINUTE + 21_000))
         await until(lambda: len(stage.of(Kline)) == 2)
-        assert [type(record) for record in stage.records()] == [Want, Trade, Kline, Kline]
+        assert [type(record) for record in stage.records()] == [Want, Joined, Trade, Kline, Kline]
         assert stage.ids("rest") == [15]
 
         stage.rest.trades.append(make_trade(16, MINUTE + 20_000))  # REST lagged behind
@@ -210,6 +210,9 @@ async def test_after_a_cut_the_newest_row_shows_the_loss_and_nothing_is_wanted_a
     assert [type(record) for record in stage.records()][-2:] == [Trade, Kline]
     assert stage.ids("rest")[-1] == 17
     assert len(stage.of(Want)) == 1
+    assert [joined.cause for joined in stage.of(Joined)] == ["ours", "disconnect"]
+    places = [stage.records().index(joined) for joined in stage.of(Joined)]
+    assert [type(stage.records()[place + 1]) for place in places] == [Trade, Trade]
 
 
 async def test_an_enabled_symbol_is_subscribed_while_the_others_go_on(stage):
@@ -269,6 +272,8 @@ async def test_a_restart_wants_nothing_again_and_lets_trades_through_at_once(sta
 
     assert stage.of(Want) == []
     assert stage.ids() == [17]
+    assert [type(record) for record in stage.records()][:2] == [Joined, Trade]
+    assert [joined.cause for joined in stage.of(Joined)] == ["ours"]
 
 
 async def test_a_segment_whose_symbol_was_switched_off_while_we_were_away_ends(stage):

@@ -13,7 +13,7 @@ from ingestion.ingest.intake import HELD_FRAMES, GateState, StreamSession
 from ingestion.ingest.newest import NewestRow
 from ingestion.ingest.starts import Starts
 from ingestion.ingest.writer import LogWriter
-from ingestion.pipeline.records import RawRecord, Unwatch, Want
+from ingestion.pipeline.records import Joined, RawRecord, Unwatch, Want
 from ingestion.tests.deadline import until
 from ingestion.tests.ingest.fakes import FakeConnection, FakeRest, ListLog, make_trade
 
@@ -36,7 +36,7 @@ class Scene:
         exchange = Exchange(self.rest, executor, rng=random.Random(1))
         self.bound = bound = ServerTime(exchange)
         self.writer = NotingWriter(ListLog(), executor, rng=random.Random(1))
-        newest = NewestRow(exchange, bound, self.writer, quiet_s=0.01)
+        newest = NewestRow(exchange, bound, quiet_s=0.01)
         covered = {"BTCUSDT": Covered(NOW, NOW)}
         self.starts = Starts(exchange, newest, self.writer, group.create_task, covered=covered, first_frame_s=0.05)
         self.starts.watch({"BTCUSDT": None})
@@ -74,7 +74,7 @@ async def test_a_trade_that_comes_after_the_end_of_its_segment_goes_nowhere(scen
     scene.starts.watch({})
     scene.receive("BTCUSDT", 9)
 
-    assert [type(item).__name__ for item in scene.writer.items] == ["Trade", "Unwatch"]
+    assert [type(item).__name__ for item in scene.writer.items] == ["Joined", "Trade", "Unwatch"]
     assert scene.writer.items[-1] == Unwatch("BTCUSDT", NOW)
 
 
@@ -83,10 +83,11 @@ async def test_a_symbol_that_returns_before_the_connection_noticed_starts_again_
     scene.starts.watch({"BTCUSDT": None})
     scene.receive("BTCUSDT", 8)
 
-    await until(lambda: len(scene.writer.items) >= 3)
-    assert scene.writer.items[:3] == [
+    await until(lambda: len(scene.writer.items) >= 4)
+    assert scene.writer.items[:4] == [
         Unwatch("BTCUSDT", NOW),
         Want("BTCUSDT", 7, NOW, "start", NOW),
+        Joined("BTCUSDT", "ours", 0),
         make_trade(8, NOW, "BTCUSDT", "binance"),
     ]
 
@@ -115,12 +116,13 @@ async def test_what_a_connection_brought_before_it_ended_waits_for_the_start_and
     fresh.gates["ETHUSDT"].receive(make_trade(9, NOW, "ETHUSDT", "binance"))
 
     scene.rest.is_away = False
-    await until(lambda: len(scene.of("ETHUSDT")) == 3, "the want and both trades")
+    await until(lambda: len(scene.of("ETHUSDT")) == 5, "the want and both trades")
     fresh.close()
 
-    want, *trades = scene.of("ETHUSDT")
+    want, ours, first, cut, second = scene.of("ETHUSDT")
     assert type(want) is Want
-    assert [trade.trade_id for trade in trades] == [8, 9]
+    assert [ours.cause, cut.cause] == ["ours", "disconnect"]
+    assert [first.trade_id, second.trade_id] == [8, 9]
     assert scene.starts.gate_for("ETHUSDT").state is GateState.TRADES
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ingestion.pipeline.coverage import fold_events
 from ingestion.pipeline.process import Outputs, SymbolProcessor, SymbolState, condense
-from ingestion.pipeline.records import Hole, Proved, Trade, Unwatch, Want
+from ingestion.pipeline.records import Asked, Hole, Joined, Proved, Trade, Unwatch, Want
 from ingestion.tests.pipeline.factories import START, make_trade
 from markets.types import MINUTE_MS, Asset
 
@@ -14,11 +14,16 @@ TRADE = st.builds(lambda trade_id: ("trade", trade_id), IDS)
 HOLE = st.builds(lambda first, count: ("hole", first, first + count), IDS, st.integers(0, 12))
 PROVED = st.builds(lambda first, count: ("proved", first, first + count), IDS, st.integers(0, 12))
 WANTED = st.builds(lambda first, cause: ("want", first, cause), IDS, st.sampled_from(["start", "backfill"]))
+ASKED = st.builds(lambda first, count: ("asked", first, first + count), IDS, st.integers(0, 12))
+JOINED = st.builds(lambda cause: ("joined", cause), st.sampled_from(["ours", "disconnect"]))
 NEXT = st.builds(lambda skip: ("next", skip), st.integers(0, 6))
 FROM_NEXT = st.just(("want", None, "start"))
 UNWATCH = st.just(("unwatch",))
 STEPS = st.lists(
-    st.tuples(st.one_of(TRADE, NEXT, NEXT, NEXT, HOLE, PROVED, WANTED, FROM_NEXT, UNWATCH), st.booleans()), max_size=40
+    st.tuples(
+        st.one_of(TRADE, NEXT, NEXT, NEXT, HOLE, PROVED, ASKED, JOINED, WANTED, FROM_NEXT, UNWATCH), st.booleans()
+    ),
+    max_size=40,
 )
 
 
@@ -37,6 +42,10 @@ def record_of(step, newest: int):
             return Hole("BTCUSDT", first, last, "not_served", time_of(newest))
         case ("proved", first, last):
             return Proved("BTCUSDT", first, last, time_of(newest))
+        case ("asked", first, last):
+            return Asked("BTCUSDT", first, last, "repairing", time_of(newest))
+        case ("joined", cause):
+            return Joined("BTCUSDT", cause, time_of(newest))
         case ("want", first, cause):
             moment = time_of(newest + 1 if first is None else first) + 1
             return Want("BTCUSDT", first, moment - moment % MINUTE_MS, cause, max(moment, time_of(newest)))
@@ -105,6 +114,6 @@ def assert_same(coverage, holdings):
         (coverage.gaps, [span for s in segments for span in s.gaps]),
         (coverage.holes, [span for s in segments for span in s.holes]),
     ):
-        assert [(span.from_id, span.to_id, span.from_time, span.to_time, span.proved) for span in told] == [
-            (span.from_id, span.to_id, span.from_time, span.to_time, span.proved) for span in kept
+        assert [(span.from_id, span.to_id, span.from_time, span.to_time, span.cause, span.proved) for span in told] == [
+            (span.from_id, span.to_id, span.from_time, span.to_time, span.cause, span.proved) for span in kept
         ]

@@ -9,7 +9,7 @@ from ingestion.log import codec
 from ingestion.log.port import Batch, Log, Record, TopicPartition
 from ingestion.log.topics import COVERAGE, GROUP_PROCESS, RAW_TRADES
 from ingestion.pipeline.holdings import Holdings
-from ingestion.pipeline.records import Hole, Trade, Want
+from ingestion.pipeline.records import Asked, Hole, Trade, Want
 from ingestion.repair.role import RepairGaps
 from ingestion.repair.work import Policy
 
@@ -84,6 +84,8 @@ class Processor:
             return self.holdings.accept(record.trade_id, time, record.last_id, time)[1]
         if isinstance(record, Want):
             return self.holdings.want(record.from_id, record.covered_from, record.cause, record.event_time)
+        if isinstance(record, Asked):
+            return self.holdings.asked(record.from_id, record.to_id, record.outcome, record.event_time)
         assert isinstance(record, Hole)
         return self.holdings.declare_hole(record.from_id, record.to_id, record.cause, record.event_time)
 
