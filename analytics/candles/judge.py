@@ -130,15 +130,23 @@ def _state(bucket: Bucket, candle: Candle, coverage: SymbolCoverage, standing: S
     covered = is_covered(coverage, bucket.open_time, bucket.end, standing.feed_time)
     if bucket.kline is None:
         return "closed" if covered else "partial"
-    touched = _gap_touches(bucket, coverage)
-    return state_of(candle, bucket.kline, touched or _tail_is_open(candle, bucket.kline, standing), covered)
+    waits = _gap_touches(bucket, coverage) or _is_cut(bucket, bucket.kline, coverage, standing)
+    return state_of(candle, bucket.kline, waits, covered)
 
 
-def _tail_is_open(candle: Candle, kline: Kline, standing: Standing) -> bool:
-    """True when the exchange counted fills after our last trade, and no newer trade is held: no gap shows it yet."""
-    if candle.last_trade_id is None or candle.last_fill_id is None or standing.newest_id is None:
+def _is_cut(bucket: Bucket, kline: Kline, coverage: SymbolCoverage, standing: Standing) -> bool:
+    """True when the exchange counts fills before the first or after the last trade of the bucket, and that trade is at
+    an end of its segment: what is missing beyond the end is no gap (yet)."""
+    inside = [trade for trade in bucket.trades if bucket.open_time <= trade.trade_time < bucket.end]
+    fills = [trade for trade in inside if not trade.is_invalid]
+    if not fills:
         return False
-    return kline.last_fill_id > candle.last_fill_id and standing.newest_id <= candle.last_trade_id
+    first, last = inside[0].trade_id, inside[-1].trade_id
+    if 0 <= kline.first_fill_id < fills[0].first_id and any(part.from_id == first for part in coverage.segments):
+        return True
+    is_newest = standing.newest_id is not None and standing.newest_id <= last
+    is_end = is_newest or any(part.to_id == last for part in coverage.segments)
+    return is_end and kline.last_fill_id > fills[-1].last_id
 
 
 def _is_new(version: Version | None, candle: Candle, state: str, difference: dict[str, list[str]] | None) -> bool:

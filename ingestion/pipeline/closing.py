@@ -7,7 +7,7 @@ Source: DESIGN section 6; E - T reaches 2.6 s in recordings, hence the three sec
 
 import msgspec
 
-from ingestion.pipeline.holdings import Holdings
+from ingestion.pipeline.holdings import Holdings, Segment
 from ingestion.pipeline.records import (
     Candle,
     CandleReason,
@@ -153,7 +153,8 @@ class Minutes(msgspec.Struct):
         covered = segment is not None and (segment.closed_at is None or segment.closed_at >= end)
         if kline is None:
             return "closed" if covered else "partial"
-        waits = _is_ahead(kline, holdings) or holdings.gap_touches(candle.open_time, end)
+        is_cut = segment is not None and _is_cut(candle, kline, segment)
+        waits = is_cut or holdings.gap_touches(candle.open_time, end)
         return state_of(candle, kline, waits, covered)
 
     def _record(
@@ -217,6 +218,16 @@ class Minutes(msgspec.Struct):
             return bucket.candle(self.symbol), earlier
         price = earlier[-1].close if earlier else self.last_close
         return (None if price is None else empty_candle(self.symbol, Interval.M1, now, price)), earlier
+
+
+def _is_cut(candle: Candle, kline: Kline, segment: Segment) -> bool:
+    """True when the exchange counts fills before or after all that the segment holds.
+
+    No gap shows those: ids below the first and above the last are missing only once the segment reaches further.
+    """
+    if kline.last_fill_id > segment.hi_fill:
+        return True
+    return candle.first_trade_id == segment.lo and 0 <= kline.first_fill_id < (candle.first_fill_id or 0)
 
 
 def _is_ahead(kline: Kline, holdings: Holdings) -> bool:

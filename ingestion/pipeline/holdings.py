@@ -246,6 +246,11 @@ class Holdings(msgspec.Struct):
     def _lower(self, segment: Segment, from_id: int, covered_from: int, cause: str, clock: int) -> list[CoverageEvent]:
         """Begin at an earlier id; the older segments that this reaches become parts of this one."""
         parts = [other for other in self.segments[:-1] if other.hi >= from_id - 1] + [segment]
+        for part in parts:
+            if part.hi < part.lo:
+                # Before its first trade: the id that it was wanted from is missing with those below it, which may be
+                # older than the coverage. Those above it are not.
+                part.lo, part.hi = part.lo + 1, part.lo
         gaps = [Gap(low.hi + 1, high.lo - 1, low.hi_time, _start_of(high), cause) for low, high in pairwise(parts)]
         first = parts[0]
         if from_id < first.lo:

@@ -219,6 +219,20 @@ def test_a_first_trade_long_before_the_coverage_does_not_end_it():
     assert [event.kind for event in events] == ["gap_opened"]
 
 
+def test_wanted_further_back_before_its_first_trade_the_id_it_was_wanted_from_is_missing_with_those_below():
+    """That id may be older than the coverage: a gap that began with it would have no bound below."""
+    holdings = Holdings("X")
+    events = holdings.want(10, 105, "start", 105) + holdings.want(4, 41, "backfill", 105)
+
+    assert [(gap.from_id, gap.to_id, gap.from_time) for gap in fold_events(events).gaps] == [(4, 10, 41)]
+
+    _, told = accept(holdings, *range(4, 10), 12)
+
+    gaps = fold_events([*events, *told]).gaps
+    assert [(gap.from_id, gap.to_id, gap.from_time, gap.cause) for gap in gaps][0] == (10, 10, 90, "backfill")
+    assert ranges(gaps) == [(10, 10), (11, 11)]
+
+
 def test_history_tells_which_empty_minutes_it_covers():
     holdings = Holdings("X")
     holdings.want(7, 900, "start", 900)

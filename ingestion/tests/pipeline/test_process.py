@@ -159,6 +159,26 @@ def test_a_fill_that_the_exchange_counts_into_another_minute_is_a_dispute_and_no
     assert [state for _, state, *_ in run.states()] == ["closed", "disputed"]
 
 
+def test_a_kline_that_counts_what_came_after_a_switch_off_is_no_dispute():
+    """The segment's clock had passed the minute; what followed was dropped, and the next segment begins above it."""
+    kline = kline_of(fold([make_trade(2, 70_000)], Interval.M1)[0], START + 190_000)
+    run = Run(WANT, make_trade(1, 10), empty_kline(2, 125_000, closed=False), Unwatch("BTCUSDT", START + 125_000))
+
+    run.take(make_trade(2, 70_000), make_trade(4, 185_000), kline)
+
+    assert [(minute, state) for minute, state, *_ in run.states()] == [(0, "closed"), (60_000, "closed")]
+
+
+def test_a_kline_that_counts_what_came_before_a_segment_is_no_dispute():
+    """Nothing was known of the exchange's ids before the first trade, so those below it are no gap."""
+    theirs = fold([make_trade(7, 5), make_trade(8, 10)], Interval.M1)[0]
+
+    run = Run(Want("BTCUSDT", None, START, "start", START), make_trade(8, 10), make_trade(9, 60_010))
+    run.take(kline_of(theirs, START + 60_100))
+
+    assert run.states() == [(0, "closed", "closed", 1)]
+
+
 def test_a_clock_that_jumps_by_years_closes_the_empty_minutes_a_batch_at_a_time():
     run = Run(WANT, make_trade(1, 10))
     years = 3 * 365 * 1440
