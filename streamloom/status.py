@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from django.conf import settings
 from django.db import DatabaseError
 
-from analytics.models import Dirty, SinkPosition
+from analytics.models import AuditRun, Dirty, SinkPosition
 from analytics.reading.coverage import HOLE, gap_json, touching
 from analytics.reading.minutes import Span
 from analytics.reading.tail import get_tail
@@ -34,6 +34,7 @@ _SILENT_S: Final = 10.0
 # Instances are named by process: what last beat longer ago than this is of another start.
 _FORGOTTEN: Final = dt.timedelta(days=1)
 _MOST_GAPS: Final = 100
+_MOST_AUDITS: Final = 3
 _ALL_TIME: Final = Span(0, 2**62)
 _WORST_FIRST: Final = ("down", "degraded", "ok")
 
@@ -65,7 +66,7 @@ def pipeline() -> Json:
     """
     now = dt.datetime.now(tz=dt.UTC)
     problems: list[str] = []
-    stages = _or_empty(lambda: [*_stages(now), _rebuild(), _web()], "stages", problems)
+    stages = _or_empty(lambda: [*_stages(now), _rebuild(), _audit(), _web()], "stages", problems)
     return {
         "time": _ms(now),
         "status": _worst(stage["status"] for stage in stages) if stages and not problems else "down",
@@ -132,6 +133,16 @@ def _rebuild() -> Json:
     failing = Dirty.objects.filter(tries__gt=3).count()
     detail = f"{failing} buckets were tried more than three times" if failing else ""
     return _card("rebuild", "dirty buckets → candles", "degraded" if failing else "ok", detail, lag=waiting)
+
+
+def _audit() -> Json:
+    """The audits of whole days, newest first; a day that differs, or could not be looked at, is told."""
+    wrong = AuditRun.objects.filter(state__in=(AuditRun.State.DIFFERS, AuditRun.State.FAILED))
+    told = [f"{run}, {run.differences} differences" for run in wrong[:_MOST_AUDITS]]
+    newest = AuditRun.objects.filter(finished_at__isnull=False).order_by("-finished_at").first()
+    detail = "; ".join(told) if newest else "no day has ended yet"
+    last = _ms(newest.finished_at) if newest and newest.finished_at else None
+    return _card("audit", "stored data ↔ trades, klines", "degraded" if told else "ok", detail, last_message_at=last)
 
 
 def _web() -> Json:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from analytics.models import AuditRun
 from analytics.reading.tail import close_tail
 from ingestion.log import close_log, open_log, topics
 from ingestion.log.port import Record
 from ingestion.models import Heartbeat
 from markets.models import Symbol
-from streamloom.status import STAGES, pipeline, stage_json
+from streamloom.status import STAGES, _audit, pipeline, stage_json
 
 NOW = dt.datetime(2026, 11, 21, 9, 0, tzinfo=dt.UTC)
 PROCESS = next(stage for stage in STAGES if stage.name == "process")
@@ -112,3 +113,17 @@ def test_a_watched_symbol_is_listed_before_its_first_trade(embedded: None) -> No
 
     assert shown["NEWUSDT"]["feed_time"] is None
     assert not shown["NEWUSDT"]["complete"]
+
+
+@pytest.mark.django_db
+def test_a_day_that_differs_is_told_until_it_is_repaired() -> None:
+    assert _audit()["detail"] == "no day has ended yet"
+    run = AuditRun.objects.create(symbol="BTCUSDT", day=NOW.date(), state="differs", differences=3, finished_at=NOW)
+
+    told = _audit()
+
+    assert (told["status"], told["detail"]) == ("degraded", f"BTCUSDT {NOW.date()}: differs, 3 differences")
+    assert told["last_message_at"] == NOW.timestamp() * 1000
+    run.state = AuditRun.State.AGREES
+    run.save()
+    assert (_audit()["status"], _audit()["detail"]) == ("ok", "")
