@@ -21,6 +21,10 @@ class ExchangeBusy(ExchangeError):
         self.retry_after_s = retry_after_s
 
 
+class WeightSpent(ExchangeBusy):
+    """The asker's own part of this minute's weight is used up: the exchange was not asked, others may go on."""
+
+
 class RegionRefused(ExchangeError):
     """The exchange serves no one from here (403, 451): another address of the exchange may."""
 

@@ -12,7 +12,15 @@ from typing import Final, TypeVar
 import httpx2
 import msgspec
 
-from ingestion.binance.errors import BadAnswer, BadRequest, ExchangeAway, ExchangeBusy, ExchangeError, RegionRefused
+from ingestion.binance.errors import (
+    BadAnswer,
+    BadRequest,
+    ExchangeAway,
+    ExchangeBusy,
+    ExchangeError,
+    RegionRefused,
+    WeightSpent,
+)
 from ingestion.binance.weight import WeightBudget
 from ingestion.pipeline.parse import klines_from_rest, trades_from_rest
 from ingestion.pipeline.records import Kline, Trade
@@ -175,7 +183,7 @@ class BinanceRest:
     def _get(self, path: str, query: dict[str, str | int | None], read: Callable[[bytes], T]) -> T:
         wait_s = self._budget.spend(_WEIGHTS[path], self._clock())
         if wait_s:
-            raise ExchangeBusy(wait_s, "the weight of this minute is spent")
+            raise WeightSpent(wait_s, "the weight of this minute is spent")
         sent = {name: value for name, value in query.items() if value is not None}
         try:
             response = self._client.get(f"{self._base_url}/api/v3/{path}", params=sent)

@@ -12,7 +12,7 @@ import structlog
 from django.db import Error as DatabaseError
 
 from ingestion.binance.backoff import Backoff
-from ingestion.binance.errors import BadAnswer, BadRequest, ExchangeBusy, ExchangeError, RegionRefused
+from ingestion.binance.errors import BadAnswer, BadRequest, ExchangeBusy, ExchangeError, RegionRefused, WeightSpent
 from ingestion.binance.feed import ConnectionState
 from ingestion.klines import metrics
 from ingestion.klines.board import Board
@@ -284,8 +284,9 @@ class IngestKlines(Role):
         metrics.QUESTIONS.labels(question.aim.name.lower(), outcome).inc()
 
     def _put_off(self, lane: _Lane, error: ExchangeError) -> str:
-        """Nobody asks on this lane for a while; the outcome, for the metric."""
+        """Nobody asks for a while (on this lane, when only its part of the weight is spent); the metric's outcome."""
         now_s = self._around.clock()
+        lanes = [lane] if isinstance(error, WeightSpent) else list(self._lanes.values())
         if isinstance(error, ExchangeBusy):
             wait_s, outcome, hint = error.retry_after_s, "busy", "the exchange's rate limit; it goes on by itself"
         elif isinstance(error, RegionRefused):
@@ -295,7 +296,8 @@ class IngestKlines(Role):
             wait_s = self._away.delay_s(self._failures, self._policy.rng)
             outcome, hint = "away", "klines wait until BINANCE_REST_URL answers"
         if now_s + wait_s > lane.until_s:
-            lane.until_s = now_s + wait_s
+            for each in lanes:
+                each.until_s = max(each.until_s, now_s + wait_s)
             logger.warning("klines_wait", error=str(error), wait_s=round(wait_s, 1), hint=hint)
         return outcome
 
