@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import msgspec
 
-from ingestion.pipeline.records import Cause, CoverageEvent, CoverageKind
+from ingestion.pipeline.records import Cause, CoverageEvent, CoverageKind, Ending
 from markets.types import DAY_MS
 
 
@@ -129,7 +129,7 @@ class Holdings(msgspec.Struct):
     ) -> list[CoverageEvent]:
         events: list[CoverageEvent] = []
         if segment is not None and segment.hi >= segment.lo and time - segment.known_to > DAY_MS:
-            events += self.close_segment(segment.known_to)
+            events.append(self._ended(segment, segment.known_to, Ending.SILENCE, clock))
             segment = None
         if segment is None and self.segments and trade_id == self.segments[-1].hi + 1:
             segment = self._reopen(self.segments[-1], Cause.START, clock, events)
@@ -333,26 +333,25 @@ class Holdings(msgspec.Struct):
                 events.append(self._event(CoverageKind.GAP_OPENED, gap, clock))
         return events
 
-    def close_segment(self, at: int) -> list[CoverageEvent]:
-        """The symbol was switched off, or was silent for a day: what follows is another segment."""
+    def close_segment(self, clock: int) -> list[CoverageEvent]:
+        """The symbol was switched off: what follows is another segment."""
         segment = self.open_segment()
         self.pending_from = None
-        if segment is None:
-            return []
+        return [] if segment is None else [self._ended(segment, clock, Ending.UNWATCHED, clock)]
+
+    def _ended(self, segment: Segment, at: int, why: Ending, clock: int) -> CoverageEvent:
         segment.closed_at = at
-        return [
-            CoverageEvent(
-                CoverageKind.SEGMENT_CLOSED,
-                self.symbol,
-                segment.lo,
-                segment.hi,
-                segment.covered_from,
-                at,
-                "unwatched",
-                at,
-                segment.name,
-            )
-        ]
+        return CoverageEvent(
+            CoverageKind.SEGMENT_CLOSED,
+            self.symbol,
+            segment.lo,
+            segment.hi,
+            segment.covered_from,
+            at,
+            why,
+            clock,
+            segment.name,
+        )
 
     def _unique_name(self, clock: int) -> int:
         names = {segment.name for segment in self.segments}

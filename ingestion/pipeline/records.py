@@ -105,6 +105,13 @@ class Cause(StrEnum):
     NOT_SERVED = "not_served"  # a hole: the exchange's REST skips them
 
 
+class Ending(StrEnum):
+    """Why a segment ended. The value is written into coverage: never rename one."""
+
+    UNWATCHED = "unwatched"  # the symbol was switched off
+    SILENCE = "silence"  # the next trade came more than a day later
+
+
 # Ids that were wanted long after they happened: live gaps go before them.
 HISTORY = frozenset((Cause.BACKFILL, Cause.ARCHIVE))
 

@@ -83,6 +83,8 @@ def test_a_day_of_silence_with_a_jump_ends_the_segment():
 
     coverage = fold_events(events)
 
+    # It ended with its last trade, and that is known since the next one.
+    assert [(event.cause, event.to_time, event.known_at) for event in events[:1]] == [("silence", 10, DAY_MS + 11)]
     assert [segment.closed_at for segment in holdings.segments] == [10, None]
     assert coverage.gaps == ()
     assert [(segment.from_id, segment.to_id) for segment in coverage.segments] == [(1, 1), (90, None)]
@@ -118,6 +120,7 @@ def test_switched_on_again_where_it_ended_the_segment_goes_on():
     told = holdings.want(1, 0, "start", 0)
     told += accept(holdings, 1, 2)[1]
     told += holdings.close_segment(30)
+    assert (told[-1].cause, told[-1].to_time, told[-1].known_at) == ("unwatched", 30, 30)
     told += holdings.want(2, 40, "start", 45)
     told += accept(holdings, 5)[1]
 
