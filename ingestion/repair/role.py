@@ -10,7 +10,8 @@ from ingestion.binance.backoff import Backoff
 from ingestion.binance.errors import BadAnswer, BadRequest, ExchangeBusy, ExchangeError, RegionRefused
 from ingestion.log import codec
 from ingestion.log.port import Aborted, Batch, Log, Reader, Record, Stored, TopicPartition
-from ingestion.log.topics import COVERAGE, GROUP_PROCESS, GROUP_REPAIR, RAW_TRADES
+from ingestion.log.room import processor_has_room
+from ingestion.log.topics import COVERAGE, GROUP_REPAIR, RAW_TRADES
 from ingestion.pipeline.records import Asked, Cause, Hole, Trade
 from ingestion.repair import metrics
 from ingestion.repair.page import Findings, take_page
@@ -21,8 +22,6 @@ from ingestion.roles.role import Pulse, Role
 logger = structlog.get_logger(__name__)
 
 PAGE_ROWS: Final = 1_000
-# With more unread records than this the processor has enough to do: live trades go first.
-ROOM: Final = 5_000
 _EVENTS_A_STEP: Final = 2_000
 _IDLE_S: Final = 1.0
 _NO_ROOM_S: Final = 0.05
@@ -95,7 +94,7 @@ class RepairGaps(Role):
         if wait_s > 0:
             return min(wait_s, _IDLE_S)
         question = next_question(self._works.values(), now_s)
-        return 0.0 if question and self._has_room(question[0].symbol) else _NO_ROOM_S
+        return 0.0 if question and processor_has_room(self._log, question[0].symbol) else _NO_ROOM_S
 
     def _take_partitions(self, batch: Batch) -> None:
         gone = {place.partition for place in (*batch.revoked, *batch.assigned)}
@@ -134,7 +133,7 @@ class RepairGaps(Role):
         if question is None:
             return []
         work, target = question
-        if not self._has_room(work.symbol):
+        if not processor_has_room(self._log, work.symbol):
             metrics.WAITS.inc()
             return []
         rows = self._rows(work, target)
@@ -177,12 +176,6 @@ class RepairGaps(Role):
         metrics.QUESTIONS.labels(outcome).inc()
         wait_s = round(max(self._rest_until_s, target.due_s) - now_s, 1)
         logger.warning("repair_waits", symbol=work.symbol, error=str(error), wait_s=wait_s, hint=hint)
-
-    def _has_room(self, symbol: str) -> bool:
-        topic = RAW_TRADES.name
-        partition = self._log.partition_of(topic, symbol)
-        unread = self._log.end_offset(topic, partition) - self._log.position(GROUP_PROCESS, topic, partition)
-        return unread < ROOM
 
     def _tell(self, work: SymbolWork, target: Target, found: Findings) -> None:
         metrics.TRADES.inc(len(found.trades))
