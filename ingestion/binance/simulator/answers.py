@@ -86,7 +86,7 @@ class Exchange:
             start = opens.back(last, limit - 1)
         return [
             kline_row(book, open_time, opens.after(open_time), known_to)
-            for open_time in opens.between(max(first, opens.at_or_after(start)), last, limit)
+            for open_time in opens.between(max(first, opens.at_or_after(start)), last, limit, book.is_halted)
         ]
 
     def agg_trades(self, params: Parameters) -> Any:
@@ -180,11 +180,14 @@ class Opens:
         open_time = self.of(time_ms)
         return open_time if open_time == time_ms else self.after(open_time)
 
-    def between(self, first: int, last: int, limit: int) -> list[int]:
+    def between(self, first: int, last: int, limit: int, is_halted: Callable[[int, int], bool]) -> list[int]:
+        """The first ``limit`` open times of the buckets that have a kline."""
         opens: list[int] = []
         while first <= last and len(opens) < limit:
-            opens.append(first)
-            first = self.after(first)
+            after = self.after(first)
+            if not is_halted(first, after):
+                opens.append(first)
+            first = after
         return opens
 
 

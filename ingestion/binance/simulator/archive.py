@@ -198,10 +198,11 @@ def _klines(book: Book, wanted: Wanted) -> Iterator[bytes]:
     open_time = max(opens.at_or_after(wanted.start), begins)
     while open_time < wanted.end:
         after = opens.after(open_time)
-        row = kline_row(book, open_time, after, after)
-        row[0] *= wanted.unit
-        row[6] = row[6] * wanted.unit + wanted.unit - 1
-        yield (",".join(map(str, row)) + "\n").encode()
+        if not book.is_halted(open_time, after):
+            row = kline_row(book, open_time, after, after)
+            row[0] *= wanted.unit
+            row[6] = row[6] * wanted.unit + wanted.unit - 1
+            yield (",".join(map(str, row)) + "\n").encode()
         open_time = after
 
 

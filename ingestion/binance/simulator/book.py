@@ -23,11 +23,15 @@ def is_within(trade_id: int, spans: Spans) -> bool:
 
 
 class Book(ABC):
-    """A symbol's market. ``holes``: ids that nothing here serves, as if they had never been."""
+    """A symbol's market. ``holes``: ids that nothing here serves, as if they had never been.
+
+    ``halts``: spans of time (half-open) in which the exchange stood still.
+    """
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.holes: Spans = []
+        self.halts: Spans = []
         self._bars: dict[tuple[int, int], Bar] = {}
 
     @property
@@ -69,6 +73,15 @@ class Book(ABC):
         """Take these ids out of the market, and only these; bars follow."""
         self.holes = spans
         self._bars = {}
+
+    def set_halts(self, spans: Spans) -> None:
+        """Nothing is traded in these spans, and they have no klines."""
+        self.halts = spans
+        self._bars = {}
+
+    def is_halted(self, start_ms: int, end_ms: int) -> bool:
+        """True when the whole span lies in a halt."""
+        return any(begins <= start_ms and end_ms <= ends for begins, ends in self.halts)
 
     def last_before(self, time_ms: int) -> Row | None:
         """The newest row with a trade time below ``time_ms`` that is no invalid id."""

@@ -26,8 +26,9 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     swapped with its neighbour, sent as a broken frame. ``drop_ids``: {symbol: [[from, to], ...]} kept from
     the stream only; ``holes``: the same, kept from stream, REST and klines: such ids never were.
     ``rest_lag_ms``: REST does not know the newest trades yet; ``rest_reach_ms``: nor those that are older than
-    this (0: it has all). ``archive``: {file name: what is wrong with it}. ``cut_every_s``: every connection is
-    cut so often (0: never).
+    this (0: it has all). ``halts``: {symbol: [[from, to], ...]} in epoch ms: in these spans there is no trade and no
+    kline, and what was to be traded in them is traded at their end; tell one before it begins. ``archive``: {file
+    name: what is wrong with it}. ``cut_every_s``: every connection is cut so often (0: never).
     """
 
     seed: int = 0
@@ -39,6 +40,7 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     malformed: float = 0.0
     drop_ids: dict[str, Spans] = {}
     holes: dict[str, Spans] = {}
+    halts: dict[str, Spans] = {}
     rest_lag_ms: int = 0
     rest_reach_ms: int = 0
     archive: dict[str, ArchiveFault] = {}

@@ -52,6 +52,8 @@ class KlineFeed:
 
     def _payload(self, push: Push) -> str | None:
         boundary = self._calendar.next_open(push.open_time)
+        if self._is_silent(push, boundary):
+            return None
         self._advance(push.open_time, boundary if push.closes else push.due + 1)
         bar = self._bar
         if bar.trades == 0:
@@ -67,6 +69,10 @@ class KlineFeed:
             event_time=push.due,
             closed=push.closes,
         )
+
+    def _is_silent(self, push: Push, boundary: int) -> bool:
+        """The exchange stands still and says nothing; buckets that lie wholly in the halt never had a kline."""
+        return self._book.is_halted(push.due, push.due + 1) or self._book.is_halted(push.open_time, boundary)
 
     def _advance(self, open_time: int, end_ms: int) -> None:
         stop = self._book.place_at(end_ms)

@@ -55,6 +55,9 @@ class MadeUpBook(Book):
         return self._count(0)
 
     def place_at(self, time_ms: int) -> int:
+        for begins, ends in self.halts:
+            if begins < time_ms <= ends:
+                time_ms = begins
         minute, offset = divmod(time_ms - LISTED_AT, MINUTE_MS)
         if minute < 0:
             return self.first
@@ -73,6 +76,8 @@ class MadeUpBook(Book):
 
     def minute(self, open_time: int) -> Bar:
         minute = (open_time - LISTED_AT) // MINUTE_MS
+        if self._touches_halt(open_time):
+            return super().minute(open_time)
         if minute < 0 or self._count(minute) == self._count(minute + 1):
             return Bar()
         if not self.spec.is_exact or self._touches_hole(minute):
@@ -84,6 +89,9 @@ class MadeUpBook(Book):
             return False
         ids = range(self._count(minute) + 1, self._count(minute + 1) + 1)
         return any(is_within(trade_id, self.holes) for trade_id in ids)
+
+    def _touches_halt(self, open_time: int) -> bool:
+        return any(begins < open_time + MINUTE_MS and open_time <= ends for begins, ends in self.halts)
 
     def _make_count(self, minute: int) -> int:
         """How many trades there were before the minute."""
@@ -107,7 +115,14 @@ class MadeUpBook(Book):
             rows += block[max(0, start - begins) : stop - begins]
             begins += len(block)
             minute += 1
-        return rows
+        return [self._postponed(row) for row in rows] if self.halts else rows
+
+    def _postponed(self, row: Row) -> Row:
+        """Ids have no jump where the exchange stood still: what was to be traded then is traded after it."""
+        for begins, ends in self.halts:
+            if begins <= row.trade_time < ends:
+                return row._replace(trade_time=ends, event_time=ends + self._delay_ms)
+        return row
 
     def _make_minute_rows(self, minute: int) -> list[Row]:
         tick, step = self.spec.tick, self.spec.step

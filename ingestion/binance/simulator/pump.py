@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from ingestion.binance.simulator import frames
-from ingestion.binance.simulator.book import Book
+from ingestion.binance.simulator.book import Book, Spans
 from ingestion.binance.simulator.calendar import parse_stream
 from ingestion.binance.simulator.faults import FaultPlan
 from ingestion.binance.simulator.feeds import Event, Feed
@@ -52,9 +52,10 @@ class Pump:
         """Put faults in force."""
         self.plan = plan
         for symbol, book in self._books.items():
-            spans = [(low, high) for low, high in plan.holes.get(symbol, [])]
-            if spans != book.holes:
-                book.set_holes(spans)
+            holes, halts = _spans(plan.holes, symbol), _spans(plan.halts, symbol)
+            if (holes, halts) != (book.holes, book.halts):
+                book.set_holes(holes)
+                book.set_halts(halts)
                 if symbol in self._feeds:
                     self._feeds[symbol].forget()
         self._woken.set()
@@ -214,3 +215,7 @@ class Pump:
         await asyncio.sleep(delay_s)
         for reader in leaving:
             reader.wire.close(_GOING_AWAY, "server shutdown")
+
+
+def _spans(by_symbol: Mapping[str, Spans], symbol: str) -> Spans:
+    return [(low, high) for low, high in by_symbol.get(symbol, [])]

@@ -35,6 +35,7 @@ does my bot survive ...
   ids that no one can serve?            --hole BTCUSDT:1000-1010
   REST that forgets after two hours?    --rest-reach 7200000 (the archive has them: /data/spot/...)
   one symbol that falls silent?         --freeze-symbol ETHUSDT
+  an outage of the exchange itself?     --halt BTCUSDT:1780000020000-1780000260000 (epoch ms: no trades, no klines)
 
 while it runs (http://127.0.0.1:9090 stands for the printed address):
   curl http://127.0.0.1:9090/control/faults
@@ -139,6 +140,9 @@ def _add_faults(parser: ArgumentParser) -> None:
     faults.add_argument(
         "--hole", action="append", default=[], metavar="SYMBOL:FROM-TO", help="ids that neither streams nor REST have"
     )
+    faults.add_argument(
+        "--halt", action="append", default=[], metavar="SYMBOL:FROM-TO", help="epoch ms without trades and klines"
+    )
     faults.add_argument("--freeze", action="store_true", help="open sockets that say nothing")
     faults.add_argument(
         "--freeze-symbol", action="append", default=[], metavar="SYMBOL", help="acknowledged, but silent"
@@ -184,6 +188,7 @@ def _plan(options: dict[str, Any]) -> FaultPlan:
             **{name: options[name] for name in ("drop", "double", "reorder", "malformed")},
             "drop_ids": _spans(options["drop_ids"]),
             "holes": _spans(options["hole"]),
+            "halts": _spans(options["halt"]),
             "rest_lag_ms": options["rest_lag"],
             "rest_reach_ms": options["rest_reach"],
             "cut_every_s": options["cut_every"],

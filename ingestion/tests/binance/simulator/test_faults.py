@@ -124,6 +124,26 @@ def test_holes_are_nowhere(short):
     assert messages[-1]["k"]["n"] == 19 - 3
 
 
+def test_a_halt_has_no_trades_no_frames_and_no_klines_and_no_id_is_missing():
+    begins = 1_780_000_020_000
+    halt = (begins + 20_000, begins + 4 * 60_000 + 10_000)
+    plan = FaultPlan(halts={"BTCUSDT": [halt]})
+    with running(start_ms=begins, speed=0.0, faults=plan) as exchange:
+        with open_socket(exchange, "/ws/btcusdt@aggTrade/btcusdt@kline_1m") as socket:
+            messages = receive_until(socket, lambda m: m["e"] == "kline" and m["k"]["t"] > halt[1] and m["k"]["x"])
+        rows = get(exchange, "klines", symbol="BTCUSDT", interval="1m", startTime=begins, limit=6).json()
+
+    ids = [m["a"] for m in messages if m["e"] == "aggTrade"]
+    assert ids == list(range(ids[0], ids[-1] + 1))
+    assert not [m for m in messages if halt[0] <= m["E"] < halt[1]]
+    assert not [m for m in messages if m["e"] == "aggTrade" and halt[0] <= m["T"] < halt[1]]
+    closed = [m["k"]["t"] for m in messages if m["e"] == "kline" and m["k"]["x"] and m["k"]["t"] >= begins]
+    minutes = [(row[0] - begins) // 60_000 for row in rows]
+    assert minutes[:3] == [0, 4, 5]
+    assert [(opens - begins) // 60_000 for opens in closed] == [4, 5]
+    assert rows[0][8] > 0
+
+
 def test_a_frozen_exchange_is_silent_and_goes_on_afterwards(short):
     with running(replay=(short,), speed=100.0) as exchange, open_socket(exchange, ALL) as socket:
         receive(socket)

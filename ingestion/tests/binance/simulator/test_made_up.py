@@ -167,3 +167,22 @@ def test_a_quicker_market_has_so_many_times_as_many_trades():
 def test_a_market_that_is_none_is_refused(count, pace):
     with pytest.raises(ValueError, match="at least one symbol"):
         made_up_books(1, count, pace)
+
+
+@given(symbols, st.integers(0, HOUR_MS), st.integers(1, 20 * MINUTE_MS), st.integers(0, 2 * HOUR_MS))
+@settings(max_examples=60, deadline=None)
+def test_in_a_halt_nothing_is_traded_and_no_id_is_missing(symbol, start, length, at):
+    book = made_up_books(1)[symbol]
+    begins, ends = NOON + start, NOON + start + length
+    book.set_halts([(begins, ends)])
+    rows = book.rows(book.place_at(NOON - HOUR_MS), book.place_at(NOON + 3 * HOUR_MS))
+
+    assert [row.trade_id for row in rows] == list(range(rows[0].trade_id, rows[-1].trade_id + 1))
+    assert all(row.trade_time >= last.trade_time for last, row in zip(rows, rows[1:], strict=False))
+    assert not [row for row in rows if begins <= row.trade_time < ends]
+    moment = NOON + at
+    assert [row for row in rows if row.trade_time >= moment] == book.rows(
+        book.place_at(moment), book.place_at(NOON + 3 * HOUR_MS)
+    )
+    minute = moment - moment % MINUTE_MS
+    assert figures(book.minute(minute)) == figures(folded(book, minute, minute + MINUTE_MS))
