@@ -1,7 +1,6 @@
-"""What earlier runs have started, as the log tells it: the fold of ``coverage`` and the newest ``candles_live``."""
+"""What earlier runs have started, as the log tells it: the newest record of ``candles_live`` of each symbol."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -9,9 +8,8 @@ import structlog
 
 from ingestion.log import codec
 from ingestion.log.port import Log, Stored, TopicPartition
-from ingestion.log.topics import CANDLES_LIVE, COVERAGE
-from ingestion.pipeline.coverage import fold_events
-from ingestion.pipeline.records import CoverageEvent, Live
+from ingestion.log.topics import CANDLES_LIVE
+from ingestion.pipeline.records import Live
 
 log = structlog.get_logger(__name__)
 
@@ -23,39 +21,28 @@ _READ_TIMEOUT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """An open segment: since when it is covered, and the newest feed time known of its symbol (epoch ms).
+    """An open segment: since when it is covered, and the newest feed time known of its symbol (epoch ms)."""
 
-    ``covered_from`` is None when the log no longer holds the event that opened it.
-    """
-
-    covered_from: int | None
+    covered_from: int
     feed_time: int
 
 
 def read_covered(source: Log) -> dict[str, Covered]:
-    """The symbols with an open segment. Blocks while it reads what the log keeps of two small topics."""
-    events: dict[str, list[CoverageEvent]] = defaultdict(list)
-    for event in _decode(_read_all(source, COVERAGE.name), codec.coverage):
-        events[event.symbol].append(event)
-    newest = {live.symbol: live for live in _decode(_read_all(source, CANDLES_LIVE.name), codec.live)}
-    return open_segments(events, newest)
+    """The symbols with an open segment. Blocks while it reads what the log keeps of a small topic."""
+    return open_segments(_decode(_read_all(source, CANDLES_LIVE.name), codec.live))
 
 
-def open_segments(events: Mapping[str, list[CoverageEvent]], newest: Mapping[str, Live]) -> dict[str, Covered]:
-    """The open segment of each symbol that has one.
+def open_segments(lives: Iterable[Live]) -> dict[str, Covered]:
+    """The open segment of each symbol that has one, from the records of ``candles_live`` in their order.
 
-    A symbol whose coverage events fell to retention (it has run for weeks) is known by its live record.
+    The newest of each symbol outlives every retention, which the events of ``coverage`` do not.
     """
-    found = {}
-    for symbol in events.keys() | newest.keys():
-        segments = fold_events(events.get(symbol, ())).segments
-        live = newest.get(symbol)
-        feed_time = live.feed_time if live else 0
-        if segments and segments[-1].covered_to is None:
-            found[symbol] = Covered(segments[-1].covered_from, max(feed_time, segments[-1].covered_from))
-        elif not segments and live and live.last_trade_id is not None:
-            found[symbol] = Covered(None, feed_time)
-    return found
+    newest = {live.symbol: live for live in lives}
+    return {
+        symbol: Covered(live.covered_from, live.feed_time)
+        for symbol, live in newest.items()
+        if live.covered_from is not None
+    }
 
 
 def _read_all(source: Log, topic: str) -> Iterator[Stored]:

@@ -20,7 +20,7 @@ RAW_TRADES = Topic("raw_trades", "ingest_trades, repair_gaps, backfill", "proces
 ENRICHED_TRADES = Topic("enriched_trades", "process_trades", "sink, web")
 CANDLES_1M = Topic("candles_1m", "process_trades, rebuild, certify", "sink, web")
 CANDLES_LIVE = Topic(
-    "candles_live", "process_trades", "web", retention_ms=DAY_MS // 24, compacted=True
+    "candles_live", "process_trades", "ingest_trades, sink, web", retention_ms=DAY_MS // 24, compacted=True
 )
 COVERAGE = Topic("coverage", "process_trades", "sink, repair_gaps, web")
 DEAD_LETTERS = Topic("dead_letters", "every reader of frames", "sink, replay_dead_letters")

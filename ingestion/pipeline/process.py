@@ -207,6 +207,7 @@ class SymbolProcessor:
         state = self.state
         forming, pending = state.minutes.forming(state.clock)
         newest = state.newest or (None, None, None)
+        segment = state.holdings.open_segment()
         return Live(
             state.symbol,
             state.clock,
@@ -217,6 +218,7 @@ class SymbolProcessor:
             newest[2],
             state.minutes.last_close,
             pending,
+            None if segment is None else segment.covered_from,
         )
 
 

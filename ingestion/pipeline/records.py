@@ -261,7 +261,8 @@ class Live(msgspec.Struct, frozen=True, gc=False):
 
     ``candle``: the forming 1m candle, flat while its minute has no trade (None before the first price);
     ``pending``: earlier minutes that have ended but not closed yet, oldest first; ``feed_time``: its clock;
-    ``closed_to``: every minute before it is closed; ``last_trade_id``/``last_trade_time``: the newest held.
+    ``closed_to``: every minute before it is closed; ``last_trade_id``/``last_trade_time``: the newest held;
+    ``covered_from``: since when its open segment is covered, None while none is open.
     """
 
     symbol: str
@@ -273,6 +274,7 @@ class Live(msgspec.Struct, frozen=True, gc=False):
     last_price: int | None = None
     last_close: int | None = None
     pending: tuple[Candle, ...] = ()
+    covered_from: int | None = None
 
 
 class CoverageKind(StrEnum):

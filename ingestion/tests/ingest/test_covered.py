@@ -1,45 +1,35 @@
 from ingestion.ingest.covered import Covered, open_segments, read_covered
 from ingestion.log.codec import to_record
 from ingestion.log.sqlite import SqliteLog
-from ingestion.log.topics import CANDLES_LIVE, COVERAGE
-from ingestion.pipeline.records import CoverageEvent, CoverageKind, Live
+from ingestion.log.topics import CANDLES_LIVE
+from ingestion.pipeline.records import Live, Unwatch
+from ingestion.tests.pipeline.factories import START, make_trade
+from ingestion.tests.pipeline.run import WANT, Run
 
 NOW = 1_700_000_000_000
 
 
-def opened(symbol: str, covered_from: int, segment: int = 1) -> CoverageEvent:
-    return CoverageEvent(
-        CoverageKind.SEGMENT_OPENED, symbol, 10, None, covered_from, None, "start", covered_from, segment
-    )
+def test_an_open_segment_counts_as_started_and_the_newest_record_decides():
+    lives = [Live("A", NOW), Live("A", NOW + 5, covered_from=NOW), Live("B", NOW, covered_from=NOW), Live("B", NOW + 1)]
+
+    assert open_segments(lives) == {"A": Covered(NOW, NOW + 5)}
 
 
-def closed(symbol: str, covered_from: int, covered_to: int, segment: int = 1) -> CoverageEvent:
-    return CoverageEvent(
-        CoverageKind.SEGMENT_CLOSED, symbol, 10, 20, covered_from, covered_to, "unwatch", covered_to, segment
-    )
+def test_switched_off_long_ago_a_symbol_has_not_started():
+    """Its coverage events fall to retention, its live record does not: that must tell."""
+    run = Run(WANT, make_trade(1, 10))
+    running = run.processor.live()
+    run.take(Unwatch("BTCUSDT", START + 30_000))
 
-
-def test_an_open_segment_counts_as_started():
-    found = open_segments({"A": [opened("A", NOW)]}, {"A": Live("A", NOW + 5)})
-
-    assert found == {"A": Covered(NOW, NOW + 5)}
-
-
-def test_a_segment_that_was_closed_does_not():
-    assert open_segments({"A": [opened("A", NOW), closed("A", NOW, NOW + 1)]}, {"A": Live("A", NOW + 5)}) == {}
-
-
-def test_a_symbol_whose_events_fell_to_retention_is_known_by_its_live_record():
-    found = open_segments({}, {"A": Live("A", NOW, last_trade_id=7), "B": Live("B", NOW)})
-
-    assert found == {"A": Covered(None, NOW)}
+    assert open_segments([running]) == {"BTCUSDT": Covered(START, START + 12)}
+    assert open_segments([running, run.processor.live()]) == {}
 
 
 def test_the_log_tells_what_earlier_runs_have_started(tmp_path):
     log = SqliteLog(tmp_path / "log.db", partitions=2)
-    log.append(COVERAGE.name, [to_record(opened("A", NOW)), to_record(opened("B", NOW)), to_record(opened("C", NOW))])
-    log.append(COVERAGE.name, [to_record(closed("B", NOW, NOW + 1))])
-    log.append(CANDLES_LIVE.name, [to_record(Live("A", NOW + time)) for time in (1, 2, 3)])
+    lives = [Live("A", NOW + time, covered_from=NOW) for time in (1, 2, 3)]
+    lives += [Live("B", NOW, covered_from=NOW), Live("B", NOW + 1), Live("C", NOW, covered_from=NOW)]
+    log.append(CANDLES_LIVE.name, map(to_record, lives))
 
     found = read_covered(log)
 

@@ -14,8 +14,8 @@ from ingestion.ingest.loop import IngestConfig, IngestLoop
 from ingestion.log import codec
 from ingestion.log.codec import to_record
 from ingestion.log.sqlite import SqliteLog
-from ingestion.log.topics import COVERAGE, DEAD_LETTERS, RAW_TRADES
-from ingestion.pipeline.records import CoverageEvent, CoverageKind, Joined, Kline, RawRecord, Trade, Unwatch, Want
+from ingestion.log.topics import CANDLES_LIVE, DEAD_LETTERS, RAW_TRADES
+from ingestion.pipeline.records import Joined, Kline, Live, RawRecord, Trade, Unwatch, Want
 from ingestion.tests.binance.scripted import ScriptedExchange, agg_trade, kline
 from ingestion.tests.deadline import until
 from ingestion.tests.ingest.fakes import FakeRest, make_trade
@@ -77,11 +77,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         stage = Stage(server, tmp_path)
         yield stage
         stage.log.close()
-
-
-def opened(symbol: str, covered_from: int) -> CoverageEvent:
-    kind = CoverageKind.SEGMENT_OPENED
-    return CoverageEvent(kind, symbol, 1, None, covered_from, None, "start", covered_from, segment=1)
 
 
 async def test_a_first_start_wants_its_minute_before_any_trade(stage):
@@ -264,7 +259,7 @@ async def test_a_symbol_that_is_switched_off_and_on_starts_again(stage):
 
 
 async def test_a_restart_wants_nothing_again_and_lets_trades_through_at_once(stage):
-    stage.log.append(COVERAGE.name, [to_record(opened("BTCUSDT", MINUTE - HOUR))])
+    stage.log.append(CANDLES_LIVE.name, [to_record(Live("BTCUSDT", MINUTE, covered_from=MINUTE - HOUR))])
     async with stage.ingesting(history_ms=HOUR // 2):
         await stage.subscribed()
         await stage.server.broadcast(agg_trade("BTCUSDT", 17, MINUTE + 20_000))
@@ -277,7 +272,7 @@ async def test_a_restart_wants_nothing_again_and_lets_trades_through_at_once(sta
 
 
 async def test_a_segment_whose_symbol_was_switched_off_while_we_were_away_ends(stage):
-    stage.log.append(COVERAGE.name, [to_record(opened("ETHUSDT", MINUTE))])
+    stage.log.append(CANDLES_LIVE.name, [to_record(Live("ETHUSDT", MINUTE, covered_from=MINUTE))])
     async with stage.ingesting():
         await until(lambda: stage.of(Unwatch, "ETHUSDT"))
 
