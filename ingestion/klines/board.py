@@ -76,7 +76,7 @@ class Board:
         track = self.tracks[question.symbol, question.interval]
         track.asking, track.served = True, self._turn
 
-    def answer(self, question: Question, rows: Sequence[Kline], clock: int, now_s: float) -> list[Kline]:
+    def answer(self, question: Question, rows: Sequence[Kline], now_s: float) -> list[Kline]:
         """The rows that are to be written, ascending by open time."""
         if question.aim is Aim.DISPUTE:
             self.disputes.answered(question, now_s)
@@ -87,7 +87,7 @@ class Board:
         track.asking = False
         if question.aim is Aim.HISTORY:
             return track.take_history(question, rows)
-        return track.take_recent(question, rows, clock, now_s, self.policy)
+        return track.take_recent(question, rows, now_s, self.policy)
 
     def release(self, question: Question) -> None:
         """Nobody was asked after all (the exchange is busy): the question is due again at once."""

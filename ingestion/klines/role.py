@@ -247,8 +247,7 @@ class IngestKlines(Role):
                 continue
             self._failures = 0
             metrics.QUESTIONS.labels(question.aim.name.lower(), "rows" if rows else "nothing").inc()
-            clock = self._clocks.get(question.symbol, 0)
-            for row in board.answer(question, rows, clock, self._around.clock()):
+            for row in board.answer(question, rows, self._around.clock()):
                 self._keep(board, row)
         self._take_time()
         if self._limits is not None and self._limits.done() and self._limits.exception() is not None:

@@ -46,7 +46,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Klines of ``symbol`` and ``interval`` that open in ``[start, stop)`` (epoch ms); ``wants``: these of them."""
+    """Klines of ``symbol`` and ``interval`` that open in ``[start, stop)`` (epoch ms); ``wants``: these of them.
+
+    ``clock``: the symbol's when it was asked. An answer is judged by that one: it may be old when it is looked at.
+    """
 
     aim: Aim
     symbol: str
@@ -54,6 +57,7 @@ class Question:
     start: int
     stop: int
     wants: frozenset[int] = frozenset()
+    clock: int = 0
 
 
 @dataclass(slots=True)
@@ -101,17 +105,15 @@ class Track:
             return Question(Aim.HISTORY, self.symbol, self.interval, start, self.first_open)
         return None
 
-    def take_recent(
-        self, question: Question, rows: Sequence[Kline], clock: int, now_s: float, policy: Policy
-    ) -> list[Kline]:
+    def take_recent(self, question: Question, rows: Sequence[Kline], now_s: float, policy: Policy) -> list[Kline]:
         """The rows of the answer that are news, ascending; ``next_open`` moves past everything that is settled.
 
         A bucket is settled once REST has a later row: it knows that the bucket has ended, however far it lags. Without
         one (the market is halted) it is settled when REST has had ``believe_ms``.
         """
-        settled = self.interval.open_of(clock - policy.believe_ms)
+        settled = self.interval.open_of(question.clock - policy.believe_ms)
         if rows:
-            settled = max(settled, min(rows[-1].open_time, self.interval.open_of(clock)))
+            settled = max(settled, min(rows[-1].open_time, self.interval.open_of(question.clock)))
         settled = min(settled, question.stop)
         corrected = [row for row in rows if row.open_time < self.next_open and self._corrects(row)]
         fresh = [row for row in rows if self.next_open <= row.open_time < settled]
@@ -143,7 +145,7 @@ class Track:
         missing_to = min(self.ahead) if self.ahead else self.interval.open_of(clock)
         stop = min(self.interval.next_open(missing_to), self.interval.step_back(self.next_open, 2 - PAGE_ROWS))
         start = self.interval.step_back(self.next_open, 1)
-        return Question(Aim.RECENT, self.symbol, self.interval, start, stop)
+        return Question(Aim.RECENT, self.symbol, self.interval, start, stop, clock=clock)
 
     def _corrects(self, row: Kline) -> bool:
         """True for the row read last by REST when it says something else now."""
