@@ -13,6 +13,9 @@ SINK_SECONDS = Histogram("streamloom_sink_load_seconds", "Time of one load, from
 WAKE_FAILURES = Counter("streamloom_sink_wake_failures_total", "Wake-ups that the queue did not take; tried again.")
 DIRTY_BUCKETS = Gauge("streamloom_dirty_buckets", "Buckets that wait for a rebuild or a roll-up.")
 REBUILT = Counter("streamloom_rebuilt_candles_total", "Candle records published by rebuilds.", ["reason"])
+DISPUTED = Counter(
+    "streamloom_disputed_candles_total", "Comparisons with the exchange's own candles that failed.", ["interval"]
+)
 ROLLED_UP = Counter("streamloom_rolled_up_candles_total", "Candles rolled up from 1m.", ["interval"])
 AUDIT_DIFFERENCES = Gauge(
     "streamloom_audit_differences",

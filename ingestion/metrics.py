@@ -12,6 +12,12 @@ PROCESS_ABORTS = Counter("streamloom_process_aborts_total", "Commits that were a
 PROCESS_WAITS = Counter(
     "streamloom_process_waits_total", "Turns in which the processor waited for the sink to catch up."
 )
+VERDICT_SECONDS = Histogram(
+    "streamloom_verdict_seconds",
+    "From the later of a minute's close and its kline's arrival in the log to its verdict there (machine's clock).",
+    ["source"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 10, 30, 60, 600),
+)
 ROLE_PROCESSED = Gauge("streamloom_role_processed", "Records that a role took since it started.", ["role"])
 ROLE_LAG = Gauge("streamloom_role_lag", "Records that wait for a role.", ["role"])
 ROLE_LAST_MESSAGE = Gauge(

@@ -1,7 +1,9 @@
 """One closed bucket, judged from what is known of it: a record to publish, or why there is none. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
+from itertools import pairwise
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,23 +15,20 @@ from ingestion.pipeline.coverage import (
     overlaps_segment,
     touching,
 )
-from ingestion.pipeline.records import Candle, CandleReason, CandleRecord, Kline, Trade
-from ingestion.pipeline.verdict import compare, state_of
+from ingestion.pipeline.records import HISTORY, Candle, CandleReason, CandleRecord, Kline, Trade
+from ingestion.pipeline.verdict import CERTIFIED, CLOSED, DISPUTED, PARTIAL, VERDICTS, compare, state_of
 from ingestion.pipeline.window import empty_candle, fold
 from markets.types import Interval
 
-CERTIFIED = "certified"
-DISPUTED = "disputed"
-_VERDICTS = (CERTIFIED, DISPUTED)
-_BACKFILL = "backfill"
-
 
 class Version(msgspec.Struct, frozen=True):
-    """What was published of a bucket: its highest revision, and the newest verdict on that, if any."""
+    """What was published of a bucket: its highest revision with its ids, and the newest verdict on that, if any."""
 
     revision: int
     verdict: str | None = None
     difference: dict[str, list[str]] | None = None
+    first_id: int | None = None
+    last_id: int | None = None
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -71,7 +70,7 @@ class No(Enum):
 def waits_for_backfill(coverage: SymbolCoverage, open_time: int) -> bool:
     """True while history is still being fetched for the minute."""
     end = Interval.M1.next_open(open_time)
-    return any(gap.cause == _BACKFILL for gap in touching(coverage.gaps, open_time, end))
+    return any(gap.cause in HISTORY for gap in touching(coverage.gaps, open_time, end))
 
 
 def judge(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> CandleRecord | No:
@@ -91,7 +90,7 @@ def judge(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> Candl
     return CandleRecord(
         candle,
         state,
-        _reason(bucket, candle, coverage),
+        _reason(bucket, candle, state, coverage),
         standing.feed_time,
         _missing(bucket, candle, state, coverage),
         difference,
@@ -116,7 +115,7 @@ def _candle(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> Can
     folded = fold(inside, Interval.M1)
     if folded:
         return folded[0]
-    if _gap_touches(bucket, coverage) or touching(coverage.holes, bucket.open_time, bucket.end):
+    if _gap_touches(bucket, coverage) or _is_doubtful(bucket, coverage):
         return No.UNKNOWN
     if not is_covered(coverage, bucket.open_time, bucket.end, standing.feed_time):
         return No.UNKNOWN
@@ -126,41 +125,52 @@ def _candle(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> Can
     return empty_candle(bucket.symbol, Interval.M1, bucket.open_time, bucket.previous_close)
 
 
+def _is_doubtful(bucket: Bucket, coverage: SymbolCoverage) -> bool:
+    """True when ids that the exchange cannot serve may belong here, and it does not say that there was no trade."""
+    holes = touching(coverage.holes, bucket.open_time, bucket.end)
+    says_empty = bucket.kline is not None and not bucket.kline.trades
+    return not says_empty and any(not hole.proved for hole in holes)
+
+
 def _state(bucket: Bucket, candle: Candle, coverage: SymbolCoverage, standing: Standing) -> str:
     covered = is_covered(coverage, bucket.open_time, bucket.end, standing.feed_time)
     if bucket.kline is None:
-        return "closed" if covered else "partial"
+        return CLOSED if covered else PARTIAL
     waits = _gap_touches(bucket, coverage) or _is_cut(bucket, bucket.kline, coverage, standing)
     return state_of(candle, bucket.kline, waits, covered)
 
 
 def _is_cut(bucket: Bucket, kline: Kline, coverage: SymbolCoverage, standing: Standing) -> bool:
     """True when the exchange counts fills before the first or after the last trade of the bucket, and that trade is at
-    an end of its segment: what is missing beyond the end is no gap (yet)."""
+    an end of its segment: what is missing beyond the end is no gap (yet). Without fill ids (REST) its count must do."""
     inside = [trade for trade in bucket.trades if bucket.open_time <= trade.trade_time < bucket.end]
     fills = [trade for trade in inside if not trade.is_invalid]
     if not fills:
         return False
     first, last = inside[0].trade_id, inside[-1].trade_id
-    if 0 <= kline.first_fill_id < fills[0].first_id and any(part.from_id == first for part in coverage.segments):
+    counts_more = kline.first_fill_id < 0 and kline.trades > sum(trade.last_id - trade.first_id + 1 for trade in fills)
+    counts_before = counts_more or 0 <= kline.first_fill_id < fills[0].first_id
+    if counts_before and any(part.from_id == first for part in coverage.segments):
         return True
     is_newest = standing.newest_id is not None and standing.newest_id <= last
     is_end = is_newest or any(part.to_id == last for part in coverage.segments)
-    return is_end and kline.last_fill_id > fills[-1].last_id
+    return is_end and (counts_more or kline.last_fill_id > fills[-1].last_id)
 
 
 def _is_new(version: Version | None, candle: Candle, state: str, difference: dict[str, list[str]] | None) -> bool:
     if version is None or candle.revision > version.revision:
         return True
-    return state in _VERDICTS and (version.verdict != state or version.difference != difference)
+    return state in VERDICTS and (version.verdict != state or version.difference != difference)
 
 
-def _reason(bucket: Bucket, candle: Candle, coverage: SymbolCoverage) -> CandleReason:
+def _reason(bucket: Bucket, candle: Candle, state: str, coverage: SymbolCoverage) -> CandleReason:
     if bucket.version is None:
         return CandleReason.BACKFILL
     if candle.revision == bucket.version.revision:
-        return CandleReason.VERDICT
-    filled = (span for span in coverage.repaired if span.cause == _BACKFILL)
+        # Equal to what the exchange said before, and not to what it says now.
+        is_restated = bucket.version.verdict == CERTIFIED and state == DISPUTED
+        return CandleReason.RESTATED if is_restated else CandleReason.VERDICT
+    filled = (span for span in coverage.repaired if span.cause in HISTORY)
     is_history = any(span.touches(bucket.open_time, bucket.end) for span in filled)
     return CandleReason.BACKFILL if is_history else CandleReason.LATE
 
@@ -181,16 +191,43 @@ def _missing(bucket: Bucket, candle: Candle, state: str, coverage: SymbolCoverag
 # --- ids that are neither held nor accounted for -----------------------------------------------------
 
 
+class Absent(NamedTuple):
+    """Ids ``first..last`` (inclusive) that should be stored, and the times between which they happened."""
+
+    first: int
+    last: int
+    from_time: int
+    to_time: int
+
+
 def _misses_trades(bucket: Bucket, coverage: SymbolCoverage) -> bool:
     """True when ids jump over the minute without a known gap or hole: their trades are not stored yet."""
-    trades = bucket.trades
-    return any(
-        after.trade_id > before.trade_id + 1
-        and min(before.trade_time, after.trade_time) < bucket.end
-        and max(before.trade_time, after.trade_time) >= bucket.open_time
-        and not _is_explained(coverage, before.trade_id + 1, after.trade_id - 1)
-        for before, after in zip(trades, trades[1:], strict=False)
-    )
+    return any(True for _ in _jumps(bucket, coverage))
+
+
+def _jumps(bucket: Bucket, coverage: SymbolCoverage) -> Iterator[Absent]:
+    for before, after in pairwise(bucket.trades):
+        if after.trade_id == before.trade_id + 1:
+            continue
+        times = sorted((before.trade_time, after.trade_time))
+        touches = times[0] < bucket.end and times[1] >= bucket.open_time
+        if touches and not _is_explained(coverage, before.trade_id + 1, after.trade_id - 1):
+            yield Absent(before.trade_id + 1, after.trade_id - 1, *times)
+
+
+def absent(bucket: Bucket, coverage: SymbolCoverage) -> list[Absent]:
+    """The ids that the minute's candle waits for and that no gap is known of: held once, by what is published and what
+    lies around them, and not stored."""
+    if waits_for_backfill(coverage, bucket.open_time):
+        return []
+    found = list(_jumps(bucket, coverage))
+    version = bucket.version
+    if found or version is None or version.first_id is None or version.last_id is None:
+        return found
+    inside = [t for t in bucket.trades if bucket.open_time <= t.trade_time < bucket.end and not t.is_invalid]
+    if len(inside) >= version.revision:
+        return []
+    return [Absent(version.first_id, version.last_id, bucket.open_time, bucket.end - 1)]
 
 
 def _is_explained(coverage: SymbolCoverage, first: int, last: int) -> bool:

@@ -14,12 +14,12 @@ from ingestion.log import codec
 from ingestion.log.port import Log, RangeGone
 from ingestion.log.topics import CANDLES_1M, CANDLES_LIVE, COVERAGE
 from ingestion.pipeline.coverage import SymbolCoverage, apply_events
-from ingestion.pipeline.records import CoverageEvent, Kline, Live, Trade
+from ingestion.pipeline.records import CandleRecord, CoverageEvent, Kline, Live, Trade
+from ingestion.pipeline.verdict import VERDICTS
 from markets.types import DAY_MS, MINUTE_MS, Interval
 
 Positions = dict[tuple[str, int], int]
 
-_VERDICTS = ("certified", "disputed")
 _CHUNK: Final = 2_000
 # A symbol that did not move for so many commits of others is asked from the tables instead.
 _LOOK_BACK: Final = 20_000
@@ -99,8 +99,8 @@ def versions(symbol: str, from_ms: int, to_ms: int) -> dict[int, Version]:
     """What was published of each minute, by open time."""
     rows = client().query(sql("published_versions"), parameters=_range(symbol, from_ms, to_ms)).result_rows
     return newest_versions(
-        (open_time, Version(revision, *_verdict(state, json.loads(text) if text else None)))
-        for open_time, revision, state, text in rows
+        (open_time, Version(revision, *_verdict(state, json.loads(text) if text else None), first_id, last_id))
+        for open_time, revision, state, text, first_id, last_id in rows
     )
 
 
@@ -114,9 +114,15 @@ def unstored_versions(log: Log, symbol: str, positions: Positions) -> list[tuple
         if stored.key != symbol:
             continue
         record = codec.candle(stored.value)
-        version = Version(record.candle.revision, *_verdict(record.state, record.difference))
-        found.append((record.candle.open_time, version))
+        found.append((record.candle.open_time, version_of(record)))
     return found
+
+
+def version_of(record: CandleRecord) -> Version:
+    """What a record says of its minute."""
+    candle = record.candle
+    verdict = _verdict(record.state, record.difference)
+    return Version(candle.revision, *verdict, candle.first_trade_id, candle.last_trade_id)
 
 
 def newest_versions(found: Iterable[tuple[int, Version]]) -> dict[int, Version]:
@@ -139,6 +145,13 @@ def klines(symbol: str, from_ms: int, to_ms: int) -> dict[int, Kline]:
     return own_klines(symbol, Interval.M1, Span(from_ms, to_ms))
 
 
+def fills_around(symbol: str, from_id: int, to_id: int) -> tuple[int, int] | None:
+    """The last fill held below the ids and the first one above; None where one of them is not held."""
+    parameters = {"symbol": symbol, "from_id": from_id, "to_id": to_id}
+    below, above = client().query(sql("fills_around"), parameters=parameters).first_row
+    return None if below is None or above is None else (below, above)
+
+
 def price_before(symbol: str, time_ms: int) -> int:
     """The price of the last trade before a time; 0 when none is held within a day (segments end there)."""
     parameters = {"symbol": symbol, "since": time_ms - DAY_MS, "before": time_ms}
@@ -146,7 +159,7 @@ def price_before(symbol: str, time_ms: int) -> int:
 
 
 def _verdict(state: str, difference: dict[str, list[str]] | None) -> tuple[str | None, dict[str, list[str]] | None]:
-    return (state, difference) if state in _VERDICTS else (None, None)
+    return (state, difference) if state in VERDICTS else (None, None)
 
 
 def _range(symbol: str, from_ms: int, to_ms: int) -> dict[str, str | int]:

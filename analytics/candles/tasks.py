@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 from celery import shared_task
 
+from analytics.candles import check as checking
 from analytics.candles import rebuild as rebuilding
 from analytics.candles.rollup import BATCH, roll_up_dirty
 from analytics.candles.store import CoverageBook
@@ -27,8 +29,9 @@ def rebuild() -> None:
 
 @shared_task(name="analytics.roll_up", acks_late=True, ignore_result=True)
 def roll_up() -> None:
-    """Merge dirty hours and days."""
-    _drain("roll_up", roll_up_dirty)
+    """Merge dirty hours and days, and compare what the exchange reports itself with its own candles."""
+    check = partial(checking.check, open_log(), _book)
+    _drain("roll_up", lambda: roll_up_dirty(check=check))
 
 
 def _drain(what: str, turn: Callable[[], int]) -> None:

@@ -26,6 +26,7 @@ EXCHANGE: Final = "exchange"
 
 # A trade that was fetched later is in the larger candle only when its minute was made again and stored.
 _SETTLING_MS: Final = MINUTE_MS
+_NEWEST_REPAIRED: Final = 100
 
 
 class KnownCandle(msgspec.Struct, frozen=True):
@@ -241,12 +242,9 @@ def _state(
 
 def _is_settling(coverage: SymbolCoverage, open_time: int, end: int, clock: Clock) -> bool:
     """True when trades of the bucket were fetched a moment ago: its minutes may not be made again yet."""
-    for span in reversed(coverage.repaired):
-        if (span.closed_at or 0) < clock.feed_time - _SETTLING_MS:
-            return False
-        if span.touches(open_time, end):
-            return True
-    return False
+    lately = clock.feed_time - _SETTLING_MS
+    newest = coverage.repaired[-_NEWEST_REPAIRED:]
+    return any((span.closed_at or 0) >= lately and span.touches(open_time, end) for span in newest)
 
 
 def _is_certified(known: KnownCandle, interval: Interval, end: int, touching: int) -> bool:

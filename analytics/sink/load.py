@@ -6,7 +6,7 @@ records are inserted again and the tables' natural keys make one row of them; af
 
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -16,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from analytics import metrics
 from analytics.clickhouse.client import client
 from analytics.clickhouse.sql import sql
+from analytics.disputes import Dispute, report
 from analytics.models import SinkPosition
 from analytics.sink import marks, positions, tables
 from analytics.sink.lost import lost_trades
@@ -24,8 +25,11 @@ from analytics.sink.tables import Read, Route, Unread
 from ingestion.log import codec, topics
 from ingestion.log.port import Log, RangeGone, Stored, TopicPartition
 from ingestion.pipeline.records import DeadLetter, Reason
+from ingestion.pipeline.verdict import DISPUTED
 
 _log = structlog.get_logger(__name__)
+
+_MINUTES_AT_ONCE = 500
 
 
 def load(log: Log, topic: str, partition: int, *, max_rows: int, budget_s: float = 5.0, chance: random.Random) -> int:
@@ -77,25 +81,56 @@ def _load_block(log: Log, held: SinkPosition, max_rows: int) -> int:
     # Only once the rows are stored: while ClickHouse is away the same letters would be written each time.
     _bury(log, [*unread, *unfit])
     _advance(log, held, end, route, good)
+    _report_disputes(route, good)
     metrics.SINK_RECORDS.labels(held.topic).inc(len(records))
     return end - start
 
 
 def _advance(log: Log, held: SinkPosition, end: int, route: Route, reads: Sequence[Read]) -> None:
     records = [read.record for read in reads]
-    buckets = chain(route.marks(records), _parents(route, records))
+    buckets = chain(route.marks(records), _around_candles(route, records))
     trades_to = None
     if held.topic == topics.COVERAGE.name:
         # What closed a gap is committed together with the trades that filled it, so they are below this.
         trades_to = log.end_offset(topics.ENRICHED_TRADES.name, held.partition)
-    positions.advance(held, end, Marks(buckets, route.spans(records), trades_to))
+    arrived = max((read.stored.timestamp for read in reads), default=None)
+    positions.advance(held, end, Marks(buckets, route.spans(records), trades_to, arrived))
     log.report(topics.GROUP_SINK, {TopicPartition(held.topic, held.partition): end})
 
 
-def _parents(route: Route, records: Sequence[Any]) -> Iterable[Mark]:
+def _around_candles(route: Route, records: Sequence[Any]) -> Iterable[Mark]:
+    """The buckets above the minutes, and the minutes that wait for a verdict though their kline is there.
+
+    Whoever is stored last, kline or minute, sees the other and asks for the verdict: rows first, marks after.
+    """
     if route.topic != topics.CANDLES_1M.name or not records:
         return ()
-    return marks.parents(records, _newest_minutes(client(), records))
+    parents = marks.parents(records, _newest_minutes(client(), records))
+    return chain(parents, _with_klines(client(), list(marks.without_verdict(records))))
+
+
+def _with_klines(store: Client, minutes: Sequence[Mark]) -> Iterator[Mark]:
+    """Those of the minutes whose kline is stored."""
+    wanted = sorted(minutes, key=lambda mark: mark.open_time)
+    for start in range(0, len(wanted), _MINUTES_AT_ONCE):
+        some = wanted[start : start + _MINUTES_AT_ONCE]
+        answer = store.query(
+            sql("minutes_with_kline"),
+            parameters={
+                "symbols": sorted({mark.symbol for mark in some}),
+                "minutes": sorted({mark.open_time for mark in some}),
+                "start": some[0].open_time,
+                "end": some[-1].open_time,
+            },
+        )
+        known = set(answer.result_rows)
+        yield from (mark for mark in some if (mark.symbol, mark.open_time) in known)
+
+
+def _report_disputes(route: Route, reads: Sequence[Read]) -> None:
+    if route.topic == topics.CANDLES_1M.name:
+        records = (read.record for read in reads)
+        report([Dispute(item.candle, item.difference) for item in records if item.state == DISPUTED])
 
 
 def _newest_minutes(store: Client, records: Sequence[Any]) -> dict[str, int]:

@@ -4,10 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from ingestion.pipeline.records import CandleRecord, CoverageEvent, CoverageKind, Enriched, Kline
+from ingestion.pipeline.verdict import VERDICTS
 from markets.types import MINUTE_MS, Interval
 
 # The intervals that are kept rolled up; every other one is merged from 1m on read.
 CACHED = (Interval.H1, Interval.D1)
+# Those above 1m of which the exchange's own candle is kept: compared when that comes, and when a minute changes.
+CHECKED = (Interval.M15, *CACHED)
 _SETTLES = (CoverageKind.GAP_CLOSED, CoverageKind.HOLE)
 
 
@@ -28,11 +31,15 @@ class Minutes(NamedTuple):
 
 
 class Marks(NamedTuple):
-    """What a batch makes dirty. ``trades_to``: see Dirty; None leaves what a bucket waits for already."""
+    """What a batch makes dirty. ``trades_to``: see Dirty; None leaves what a bucket waits for already.
+
+    ``arrived_ms``: the machine's time at which the newest of its records came into the log; None is now.
+    """
 
     buckets: Iterable[Mark] = ()
     spans: Iterable[Minutes] = ()
     trades_to: int | None = None
+    arrived_ms: int | None = None
 
 
 def of_trades(records: Iterable[Enriched]) -> Iterator[Mark]:
@@ -69,18 +76,28 @@ def _settled(event: CoverageEvent) -> Minutes | None:
 
 
 def of_klines(klines: Iterable[Kline]) -> Iterator[Mark]:
-    """The buckets whose closed kline the processor could not compare itself."""
+    """The minutes whose closed kline the processor could not compare itself, and the larger buckets to check."""
     for kline in klines:
-        if kline.recheck and kline.interval == Interval.M1:
-            yield _minute(kline.symbol, kline.open_time)
+        if kline.interval == Interval.M1:
+            if kline.recheck:
+                yield _minute(kline.symbol, kline.open_time)
+        elif kline.closed and kline.interval in CHECKED:
+            yield Mark(kline.symbol, kline.interval, kline.open_time)
+
+
+def without_verdict(records: Iterable[CandleRecord]) -> Iterator[Mark]:
+    """The minutes that may get their verdict at once: the exchange's kline may have been stored before them."""
+    for record in records:
+        if record.state not in VERDICTS:
+            yield _minute(record.candle.symbol, record.candle.open_time)
 
 
 def parents(records: Iterable[CandleRecord], newest: Mapping[str, int]) -> Iterator[Mark]:
-    """The closed hours and days above the minutes. ``newest``: the newest closed minute of each symbol."""
+    """The closed buckets above the minutes. ``newest``: the newest closed minute of each symbol."""
     for record in records:
         candle = record.candle
         closed_to = newest.get(candle.symbol, candle.open_time) + MINUTE_MS
-        for interval in CACHED:
+        for interval in CHECKED:
             open_time = interval.open_of(candle.open_time)
             if interval.next_open(open_time) <= closed_to:
                 yield Mark(candle.symbol, interval.value, open_time)

@@ -6,6 +6,7 @@ its own, and from the tables' natural keys.
 
 import datetime as dt
 import secrets
+import time
 from collections.abc import Iterable
 from itertools import islice
 
@@ -26,6 +27,7 @@ _RETRY_FIRST_S = 1.0
 _RETRY_MOST_S = 60.0
 _ERROR_MOST = 2_000
 _MARKS_AT_ONCE = 1_000
+_GEN_BITS = 21
 
 
 class LeaseLost(Exception):
@@ -63,10 +65,20 @@ def advance(held: SinkPosition, next_offset: int, marks: Marks) -> None:
 
 def mark_dirty(marks: Marks) -> None:
     """Ask for the buckets to be made again, at once; a bucket that is asked for already is asked anew."""
-    gen = secrets.randbits(62)
+    gen = new_gen(time.time_ns() // 1_000_000 if marks.arrived_ms is None else marks.arrived_ms)
     _mark_buckets(marks.buckets, gen, marks.trades_to)
     for span in marks.spans:
         _mark_span(span, gen, marks.trades_to)
+
+
+def new_gen(arrived_ms: int) -> int:
+    """A name for a round of marks: never the same twice, and it tells when what asked for them came."""
+    return arrived_ms << _GEN_BITS | secrets.randbits(_GEN_BITS)
+
+
+def arrived_ms(gen: int) -> int:
+    """When the record came that asked for a bucket last; the machine's clock."""
+    return gen >> _GEN_BITS
 
 
 def _mark_buckets(buckets: Iterable[Mark], gen: int, trades_to: int | None) -> None:

@@ -30,6 +30,7 @@ class Unread(NamedTuple):
 
 
 Blocks = dict[str, pa.Table]
+_ONLY_VERDICTS = (CandleReason.VERDICT, CandleReason.RESTATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _trade_blocks(reads: Sequence[Read], epoch: int) -> Blocks:
 def _candle_blocks(reads: Sequence[Read], epoch: int) -> Blocks:
     blocks = {"candle_journal": rows.journal_rows(_records(reads), _seqs(reads, epoch))}
     # A verdict repeats a version that is stored already: its known_at must stay the time it became known.
-    versions = [read.record for read in reads if read.record.reason != CandleReason.VERDICT]
+    versions = [read.record for read in reads if read.record.reason not in _ONLY_VERDICTS]
     return blocks | ({"candles": rows.candle_rows(versions)} if versions else {})
 
 

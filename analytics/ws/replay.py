@@ -136,7 +136,7 @@ def _corrected_seconds(touched: Iterable[CandleRecord], place: int) -> list[int]
     corrected = {
         record.candle.open_time
         for record in touched
-        if record.reason not in (CandleReason.CLOSED, CandleReason.VERDICT)
+        if record.reason in (CandleReason.LATE, CandleReason.BACKFILL)
     }
     seconds = (second for minute in sorted(corrected) for second in range(minute, minute + MINUTE_MS, SECOND_MS))
     return [second for second in seconds if second < place]

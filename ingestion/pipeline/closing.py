@@ -17,7 +17,7 @@ from ingestion.pipeline.records import (
     Kline,
     Trade,
 )
-from ingestion.pipeline.verdict import compare, state_of
+from ingestion.pipeline.verdict import VERDICTS, compare, state_of
 from ingestion.pipeline.window import Bucket, empty_candle
 from markets.types import MINUTE_MS, Interval
 
@@ -132,10 +132,7 @@ class Minutes(msgspec.Struct):
         if bucket is not None:
             self.last_close, self.last_close_id = bucket.close, bucket.last_trade_id
             candle = bucket.candle(self.symbol)
-        elif segment is None or holdings.is_unknown(open_time, open_time + MINUTE_MS):
-            return
-        elif segment.covered_from > open_time or (kline is not None and kline.trades):
-            # Not covered from its start, or the exchange says there were trades: unknown, not empty.
+        elif segment is None or segment.covered_from > open_time or not _is_empty(open_time, kline, holdings):
             return
         else:
             candle = empty_candle(self.symbol, Interval.M1, open_time, self.last_close or 0)
@@ -182,7 +179,7 @@ class Minutes(msgspec.Struct):
         self._drop_old(clock)
         if self.closed_to is not None and open_time >= self.closed_to and holdings.open_segment() is not None:
             self.klines[open_time] = kline
-            return kline, [], []
+            return _noted(kline, holdings), [], []
         behind = self._tail_behind(holdings, kline, clock)
         candle = self.awaiting.pop(open_time, None)
         if candle is None:
@@ -190,9 +187,10 @@ class Minutes(msgspec.Struct):
             is_ours = self.closed_to is not None and holdings.segment_at(open_time) is not None
             return msgspec.structs.replace(kline, recheck=is_ours), [], behind
         state = self._state(candle, kline, holdings)
-        if state in ("closed", "partial"):
-            return kline, [], behind
-        return kline, [self._record(candle, kline, state, CandleReason.VERDICT, holdings, clock)], behind
+        if state not in VERDICTS:
+            return _noted(kline, holdings), [], behind
+        record = self._record(candle, kline, state, CandleReason.VERDICT, holdings, clock)
+        return _noted(kline, holdings), [record], behind
 
     def _drop_old(self, clock: int) -> None:
         horizon = clock - _REMEMBER_MS
@@ -228,6 +226,20 @@ def _is_cut(candle: Candle, kline: Kline, segment: Segment) -> bool:
     if kline.last_fill_id > segment.hi_fill:
         return True
     return candle.first_trade_id == segment.lo and 0 <= kline.first_fill_id < (candle.first_fill_id or 0)
+
+
+def _is_empty(open_time: int, kline: Kline | None, holdings: Holdings) -> bool:
+    """Does a covered minute without held trades have none? With ids that cannot be had only the exchange can say so."""
+    end = open_time + MINUTE_MS
+    if kline is None:
+        return not holdings.is_unknown(open_time, end)
+    return not kline.trades and not holdings.gap_touches(open_time, end)
+
+
+def _noted(kline: Kline, holdings: Holdings) -> Kline:
+    """Where ids are missing, a rebuild looks at the minute too: whether its verdict proves a hole."""
+    doubt = holdings.is_unknown(kline.open_time, kline.open_time + MINUTE_MS)
+    return msgspec.structs.replace(kline, recheck=True) if doubt else kline
 
 
 def _is_ahead(kline: Kline, holdings: Holdings) -> bool:

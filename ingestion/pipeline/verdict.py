@@ -3,6 +3,12 @@
 from ingestion.pipeline.records import Candle, Kline
 from markets.types import to_text
 
+CERTIFIED = "certified"
+DISPUTED = "disputed"
+PARTIAL = "partial"
+CLOSED = "closed"
+# What comes of a comparison; the others say that there was none.
+VERDICTS = frozenset((CERTIFIED, DISPUTED))
 _AMOUNTS = ("open", "high", "low", "close", "volume", "taker_buy_volume")
 # The exchange's sums of single fills may be smaller than ours (quote_rounding), never larger.
 _QUOTE_AMOUNTS = ("quote_volume", "taker_buy_quote_volume")
@@ -30,15 +36,18 @@ def compare(candle: Candle, kline: Kline) -> dict[str, list[str]]:
     return difference
 
 
-def is_whole(kline: Kline) -> bool:
-    """True when the kline itself misses no fill, so that being equal to it proves something.
+def is_whole(candle: Candle, kline: Kline) -> bool:
+    """True when a kline that the candle equals misses no fill itself, so that being equal to it proves something.
 
-    The exchange numbers fills without gaps, so its count is last - first + 1. A kline from a source
-    that lacks fills itself (a recording with holes) is no evidence. REST rows carry no ids (-1): believed.
+    The exchange numbers fills without gaps, so its count is last - first + 1. A kline from a source that lacks fills
+    itself (a recording with holes) is no evidence. REST rows carry no ids (-1): then the candle's own speak for both.
     """
-    if not kline.trades or kline.first_fill_id < 0:
+    if not kline.trades or candle.first_fill_id is None or candle.last_fill_id is None:
         return True
-    return kline.trades == kline.last_fill_id - kline.first_fill_id + 1
+    first, last = kline.first_fill_id, kline.last_fill_id
+    if first < 0:
+        first, last = candle.first_fill_id, candle.last_fill_id
+    return kline.trades == last - first + 1
 
 
 def state_of(candle: Candle, kline: Kline, gap_touches: bool, covered: bool = True) -> str:
@@ -47,8 +56,8 @@ def state_of(candle: Candle, kline: Kline, gap_touches: bool, covered: bool = Tr
     With an open gap in its bucket a different candle is not disputed: it waits for the repair.
     """
     difference = compare(candle, kline)
-    if not difference and is_whole(kline):
-        return "certified"
+    if not difference and is_whole(candle, kline):
+        return CERTIFIED
     if not covered:
-        return "partial"
-    return "disputed" if difference and not gap_touches else "closed"
+        return PARTIAL
+    return DISPUTED if difference and not gap_touches else CLOSED

@@ -21,7 +21,7 @@ from ingestion.log.topics import (
     PRICES,
     RAW_TRADES,
 )
-from ingestion.metrics import PROCESS_ABORTS, PROCESS_COMMIT_SECONDS, PROCESS_RECORDS, PROCESS_WAITS
+from ingestion.metrics import PROCESS_ABORTS, PROCESS_COMMIT_SECONDS, PROCESS_RECORDS, PROCESS_WAITS, VERDICT_SECONDS
 from ingestion.pipeline.process import (
     Outputs,
     SymbolProcessor,
@@ -31,6 +31,7 @@ from ingestion.pipeline.process import (
     load_state,
 )
 from ingestion.pipeline.records import DeadLetter, Reason
+from ingestion.pipeline.verdict import VERDICTS
 from ingestion.roles import Pulse, Role
 from markets.types import Asset
 
@@ -59,6 +60,8 @@ class Pending:
     touched: set[tuple[int, str]] = field(default_factory=set)
     positions: dict[TopicPartition, int] = field(default_factory=dict)
     records: int = 0
+    # Of each verdict: when the oldest record came that was handled together with what brought it (log's clock).
+    verdicts: list[int] = field(default_factory=list)
 
 
 class ProcessTrades(Role):
@@ -215,6 +218,7 @@ class ProcessTrades(Role):
         ):
             for item in items:
                 add((topic.name, codec.to_record(item)))
+        pending.verdicts += [records[0].timestamp for candle in out.candles if candle.state in VERDICTS]
         PROCESS_RECORDS.labels("enriched").inc(len(out.enriched))
         PROCESS_RECORDS.labels("candle").inc(len(out.candles))
         PROCESS_RECORDS.labels("duplicate").inc(out.duplicates)
@@ -247,6 +251,9 @@ class ProcessTrades(Role):
             return
         self._committed_at = self._now()
         self._processed += pending.records
+        now_ms = time.time_ns() // 1_000_000
+        for came_ms in pending.verdicts:
+            VERDICT_SECONDS.labels("stream").observe(max(now_ms - came_ms, 0) / 1_000)
 
     def pulse(self) -> Pulse:
         """Records handled so far and how many wait (a snapshot for the heartbeat)."""

@@ -3,7 +3,9 @@ SELECT
     toUnixTimestamp64Milli(open_time) AS open_ms,
     revision,
     state,
-    difference
+    difference,
+    first_trade_id,
+    last_trade_id
 FROM candle_journal
 WHERE symbol = {symbol:String}
   AND open_time >= fromUnixTimestamp64Milli({start:Int64})

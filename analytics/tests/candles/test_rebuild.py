@@ -37,6 +37,11 @@ NEXT = TEN + MINUTE
 BOOK = CoverageBook()
 
 
+def empty(open_time):
+    nothing = {"first_trade_id": None, "last_trade_id": None, "first_fill_id": None, "last_fill_id": None}
+    return candle(open_time, (0, -1), **nothing)
+
+
 def sink_all(log, *, skip=()):
     for topic in ROUTES:
         if topic not in skip:
@@ -104,8 +109,20 @@ def test_a_minute_that_never_closed_live_is_a_backfill(store):
     assert (record.reason, record.state) == ("backfill", "closed")
 
 
-def test_a_minute_that_is_open_in_the_stream_is_left_to_the_processor(clickhouse, log):
-    put(log, segment(1, TEN), live(TEN + 30_000, TEN), *trades(1, 2))
+def test_a_minute_that_is_open_in_the_stream_is_left_to_the_processor_and_not_forgotten(clickhouse, log):
+    put(log, segment(1, TEN), live(TEN + 30_000, TEN), *trades(1, 2), kline_of(candle(TEN, (1, 2)), source="rest"))
+    mark(TEN)
+
+    assert rebuild(log) == []
+    waits_s = (Dirty.objects.get().not_before - timezone.now()).total_seconds()
+    assert 25 < waits_s < 35
+
+    put(log, live(NEXT + 3_000, NEXT), closed(candle(TEN, (1, 2))))
+    assert [record.state for record in rebuild(log)] == ["certified"]
+
+
+def test_an_open_minute_of_a_symbol_that_stands_still_is_let_go(clickhouse, log):
+    put(log, segment(1, TEN), live(NEXT + 30_000, TEN), *trades(1, 2))
     mark(TEN)
 
     assert rebuild(log) == []
@@ -276,6 +293,26 @@ def test_an_empty_minute_that_a_hole_touches_is_unknown(store):
 
     assert [record.candle.open_time for record in records] == [TEN, NEXT + MINUTE]
     assert not Dirty.objects.exists()
+
+
+def test_an_empty_minute_in_a_hole_is_empty_when_the_exchange_says_so(store):
+    put(store, *trades(1), enriched(trade(5, NEXT + MINUTE)), closed(candle(TEN, (1, 1))))
+    put(store, span(CoverageKind.HOLE, (2, 4), (TEN + 1_000, NEXT + MINUTE)))
+    put(store, kline_of(empty(NEXT), source="rest", recheck=True))
+
+    records = rebuild(store)
+
+    assert [
+        (r.candle.open_time, r.candle.revision, r.state, r.missing) for r in records if r.candle.open_time == NEXT
+    ] == [(NEXT, 0, "certified", 0)]
+
+
+def test_an_empty_minute_in_a_gap_waits_whatever_the_exchange_says(store):
+    put(store, *trades(1), enriched(trade(5, NEXT + MINUTE)))
+    put(store, span(CoverageKind.GAP_OPENED, (2, 4), (TEN + 1_000, NEXT + MINUTE)))
+    put(store, kline_of(empty(NEXT), source="rest", recheck=True))
+
+    assert rebuild(store) == []
 
 
 def test_an_empty_minute_outside_every_segment_gets_no_record(store):

@@ -291,12 +291,12 @@ def test_the_last_minute_of_an_hour_makes_the_hour_dirty(clickhouse, log):
     last = TEN + HOUR - MINUTE
     put(log, closed(candle(last - MINUTE, (1, 3))))
     run(log, CANDLES_1M.name)
-    assert dirty() == []
+    assert {interval for _, interval, _ in dirty()} <= {"15m"}
 
     put(log, closed(candle(last, (4, 5))))
     run(log, CANDLES_1M.name)
 
-    assert dirty() == [(BTC, "1h", TEN)]
+    assert dirty() == [(BTC, "15m", TEN + HOUR - 15 * MINUTE), (BTC, "1h", TEN)]
 
 
 def test_any_minute_of_a_closed_hour_makes_it_dirty(clickhouse, log):
@@ -306,7 +306,30 @@ def test_any_minute_of_a_closed_hour_makes_it_dirty(clickhouse, log):
     put(log, closed(candle(TEN, (1, 3)), reason="late"))
     run(log, CANDLES_1M.name)
 
-    assert dirty() == [(BTC, "1h", TEN)]
+    assert dirty() == [(BTC, "15m", TEN), (BTC, "1h", TEN)]
+
+
+def test_a_minute_without_verdict_asks_for_one_when_its_kline_is_stored_already(clickhouse, log):
+    minutes = [candle(TEN + place * MINUTE, (place, place)) for place in range(4)]
+    put(log, kline_of(minutes[0], source="rest"), kline_of(minutes[1]), kline_of(minutes[3], closed=False))
+    run(log, "prices-1m")
+    assert dirty() == []
+
+    put(log, closed(minutes[0]), closed(minutes[1], state="certified"), closed(minutes[2]), closed(minutes[3]))
+    run(log, CANDLES_1M.name)
+
+    assert dirty() == [(BTC, "1m", TEN)]
+
+
+def test_a_large_batch_asks_for_the_verdicts_of_all_its_minutes(clickhouse, log):
+    minutes = [candle(TEN + place * MINUTE, (place, place)) for place in range(1_100)]
+    put(log, *(kline_of(made, source="rest") for made in minutes))
+    run(log, "prices-1m")
+
+    put(log, *map(closed, minutes))
+    run(log, CANDLES_1M.name)
+
+    assert [found for found in dirty() if found[1] == "1m"] == [(BTC, "1m", made.open_time) for made in minutes]
 
 
 def test_the_newest_revision_of_a_candle_wins_in_whatever_order_they_come(clickhouse, log):

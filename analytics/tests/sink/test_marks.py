@@ -1,10 +1,10 @@
 import pytest
 
 from analytics.models import Dirty
-from analytics.sink import marks
+from analytics.sink import marks, positions
 from analytics.sink.marks import Mark, Marks, Minutes
 from analytics.sink.positions import mark_dirty
-from analytics.tests.samples import BTC, HOUR, MINUTE, TEN, candle, closed, span
+from analytics.tests.samples import BTC, HOUR, MINUTE, TEN, candle, closed, kline_of, span
 from ingestion.pipeline.records import CoverageKind
 
 CLOSED = CoverageKind.GAP_CLOSED
@@ -38,9 +38,22 @@ def test_the_day_follows_its_last_minute():
     last = closed(candle(midnight - MINUTE, (1, 2)))
 
     assert list(marks.parents([last], {BTC: midnight - MINUTE})) == [
+        Mark(BTC, "15m", midnight - 15 * MINUTE),
         Mark(BTC, "1h", midnight - HOUR),
         Mark(BTC, "1d", midnight - 24 * HOUR),
     ]
+
+
+def test_klines_ask_for_what_only_a_rebuild_can_compare():
+    minute, hour = candle(TEN, (1, 2)), candle(TEN, (1, 2), interval="1h")
+    klines = [kline_of(minute), kline_of(minute, recheck=True), kline_of(hour), kline_of(hour, closed=False)]
+
+    assert list(marks.of_klines(klines)) == [Mark(BTC, "1m", TEN), Mark(BTC, "1h", TEN)]
+
+
+def test_a_mark_tells_when_what_asked_for_it_came():
+    assert positions.arrived_ms(positions.new_gen(TEN)) == TEN
+    assert positions.new_gen(TEN) != positions.new_gen(TEN)
 
 
 @pytest.mark.django_db

@@ -50,8 +50,17 @@ def test_a_kline_that_lacks_fills_itself_proves_nothing():
     kline = kline_of(CANDLE, START, last_fill_id=4)
 
     assert compare(CANDLE, kline) == {}
-    assert not is_whole(kline)
+    assert not is_whole(CANDLE, kline)
     assert state_of(CANDLE, kline, gap_touches=False) == "closed"
+
+
+def test_without_the_klines_own_ids_the_candles_fills_tell_whether_it_lacks_some():
+    without_ids = {"first_fill_id": -1, "last_fill_id": -1, "source": "rest"}
+    fields = {name: getattr(CANDLE, name) for name in CANDLE.__struct_fields__}
+    lacks_one = type(CANDLE)(**fields | {"last_fill_id": CANDLE.last_fill_id + 1})
+
+    assert state_of(CANDLE, kline_of(CANDLE, START, **without_ids), gap_touches=False) == "certified"
+    assert state_of(lacks_one, kline_of(lacks_one, START, **without_ids), gap_touches=False) == "closed"
 
 
 def test_two_empty_candles_are_equal_whatever_their_flat_price():
