@@ -270,6 +270,24 @@ def test_trades_that_were_lost_after_they_were_taken_come_again_and_change_no_mi
     assert run.states() == [(0, "closed", "closed", 5)]
 
 
+def test_a_loss_that_is_told_again_while_its_trades_come_back_doubles_records_and_no_candle():
+    """A sink that was killed before it moved on tells its loss once more."""
+    loss = Lost("BTCUSDT", 1, 2, START, START + 20, START)
+    run = Run(WANT, *(make_trade(i, i * 10) for i in (1, 2, 3)), loss, make_trade(2, 20), loss)
+
+    assert [(gap.from_id, gap.to_id) for gap in fold_events(run.out.coverage).gaps] == [(1, 1), (2, 2)]
+
+    run.take(make_trade(1, 10), make_trade(2, 20), make_trade(4, 60_001))
+
+    assert [(e.trade.trade_id, e.late) for _, e in run.out.enriched if e.trade.trade_id == 2] == [
+        (2, False),
+        (2, True),
+        (2, True),
+    ]
+    assert fold_events(run.out.coverage).gaps == ()
+    assert run.states() == [(0, "closed", "closed", 3)]
+
+
 def test_history_wanted_later_is_late_and_leaves_the_live_minute_alone():
     run = Run(WANT, make_trade(1, 10), make_trade(2, 20))
     run.take(Want("BTCUSDT", -3 + 1, START - MINUTE_MS, "backfill", START + 30))
