@@ -1,8 +1,8 @@
 """Trades that retention deleted before they were stored: which they are, so that repair can fetch them again.
 
 What is held is neither stored nor in the log any more. The processor is told (``Lost``); it opens gaps for those of
-the ids that it holds, and from there all goes the way of any gap. Told twice (a kill before the place has moved), at worst
-the trades are fetched twice: every reader goes by their ids.
+the ids that it holds, and from there all goes the way of any gap. Told twice (a kill before the place has moved), the
+trades are fetched twice at worst: every reader goes by their ids.
 """
 
 from collections import defaultdict
