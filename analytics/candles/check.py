@@ -27,7 +27,8 @@ _TOGETHER = 100
 
 def check(log: Log, book: CoverageBook, interval: Interval, symbol: str, opens: Sequence[int]) -> set[int]:
     """Report the buckets (open times, ascending) that differ; those that must wait for their minutes are answered."""
-    if not own_klines(symbol, interval, Span(opens[0], opens[-1] + 1)):
+    # Symbols that are watched for klines alone have no minutes: asked first, because the rest costs more.
+    if not store.has_minutes(symbol, opens[0]) or not own_klines(symbol, interval, Span(opens[0], opens[-1] + 1)):
         return set()
     positions = sink_positions()
     standing = store.standing(log, symbol)

@@ -145,6 +145,11 @@ def klines(symbol: str, from_ms: int, to_ms: int) -> dict[int, Kline]:
     return own_klines(symbol, Interval.M1, Span(from_ms, to_ms))
 
 
+def has_minutes(symbol: str, since: int) -> bool:
+    """True when a minute of ours is stored that opens then or later."""
+    return bool(client().query(sql("newest_minutes"), parameters={"symbols": [symbol], "since": since}).result_rows)
+
+
 def fills_around(symbol: str, from_id: int, to_id: int) -> tuple[int, int] | None:
     """The last fill held below the ids and the first one above; None where one of them is not held."""
     parameters = {"symbol": symbol, "from_id": from_id, "to_id": to_id}
