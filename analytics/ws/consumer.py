@@ -8,7 +8,7 @@ import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from analytics.reading.candles import candle_json
-from analytics.reading.cursor import CANDLES, Cursor, encode
+from analytics.reading.cursor import CANDLES, Cursor, encode, split_seq
 from analytics.ws import messages, metrics
 from analytics.ws.hub import Client, Hub, Subscription, now_ms
 from analytics.ws.messages import Code, Message, Refused, Subscribe, Topic, Unsubscribe
@@ -158,6 +158,9 @@ class MarketSocket(AsyncWebsocketConsumer):
         assert isinstance(cursor, Cursor)
         # Read after the registration: what comes from here on is held.
         _, end = now_cursor(self._hub, topic)
+        if _is_behind(end, cursor.seq):
+            self._give_up(topic, _unavailable(request))
+            return
         reached, is_told = cursor.place, False
         async for made in replay(self._hub, topic, cursor, end):
             if not is_told:
@@ -227,3 +230,9 @@ class MarketSocket(AsyncWebsocketConsumer):
 
 def _unavailable(request: Subscribe) -> Refused:
     return Refused(request.id, Code.BACKEND_UNAVAILABLE, "A store is away: subscribe again in a few seconds.")
+
+
+def _is_behind(seq: int, since: int) -> bool:
+    """True when the client has heard from another process, or a former one, what this one has still to read."""
+    (life, place), (same_life, heard) = split_seq(seq), split_seq(since)
+    return life == same_life and place < heard

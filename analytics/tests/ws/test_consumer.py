@@ -271,6 +271,20 @@ async def test_a_cursor_that_the_log_does_not_reach_is_too_old_and_says_where_to
     assert answer["rest"] == f"/candles?symbol=BTCUSDT&cursor={since}&interval=1m"
 
 
+async def test_a_process_that_has_still_to_read_what_the_client_heard_asks_it_to_come_again(open_socket):
+    world = market()
+    ahead = encode(Cursor(BTC, "candles", "1m", TEN + 3 * MINUTE, seq(3)))
+    socket = await open_socket(world)
+
+    await socket.say(op="subscribe", id=7, channel="candles", symbol=BTC, interval="1m", since=ahead)
+    assert (await socket.hear("error"))["code"] == "backend_unavailable"
+
+    world.happen(closed(candle(TEN + 2 * MINUTE, (5, 6))))
+    await subscribed(socket, since=ahead)
+    world.happen(closed(candle(TEN + 3 * MINUTE, (7, 8))))
+    assert (await socket.hear("candle"))["candle"]["open_time"] == TEN + 3 * MINUTE
+
+
 async def test_a_cursor_of_something_else_is_refused(open_socket):
     socket = await open_socket(market())
     since = encode(Cursor(BTC, "candles", "5m", TEN, seq(0)))
