@@ -188,10 +188,13 @@ if not _EMBEDDED:
     CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000
     # However long Redis is away, the worker waits for it.
     CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+    # What the processes are at counts, and not what was acknowledged: an acknowledgement that a frozen Redis did not
+    # take would be a place lost, and with the last place the worker would fetch nothing any more.
+    CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1 if _EMBEDDED else 0
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
