@@ -71,8 +71,9 @@ class Listener(threading.Thread):
         kind = message["type"]
         if kind == "error":
             self.refused.append(f"{message['code']}: {message['detail']}")
-            # Without the cursor from now on: what was missed shows in the comparison.
-            self._cursors.clear()
+            if message["code"] != "backend_unavailable":
+                # Without the cursor from now on: what was missed shows in the comparison.
+                self._cursors.clear()
             raise TimeoutError
         if kind == "snapshot" and not self.forgets:
             for candle in message["candles"]:
