@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from analytics.api import fields, paging, shapes
 from analytics.api.base import ReadView, known_symbol, stale_s
 from analytics.api.query import Query
-from analytics.reading import coverage
+from analytics.reading import coverage, halts
 from analytics.reading.cursor import Cursor
 from analytics.reading.minutes import Span
 from analytics.reading.tail import get_tail
@@ -48,9 +48,7 @@ class CoverageView(ReadView):
         before = paging.read_cursor(query, symbol, CHANNEL)
         known = snapshot(get_tail().view, symbol)
         body = _body(known, query, _span(known, query))
-        gaps = coverage.touching(
-            known.coverage, _span(known, query), repaired=query.get("include") == "repaired"
-        )
+        gaps = coverage.touching(known.coverage, _span(known, query), repaired=query.get("include") == "repaired")
         left = [item for item in gaps if before is None or item[0].from_id >= before.place]
         shown = left[: query["limit"]]
         place = shown[-1][0].to_id + 1 if shown else before.place if before else 0
@@ -69,11 +67,16 @@ def _span(known: Snapshot, query: dict[str, Any]) -> Span:
     return Span(start, max(start, end))
 
 
+def span_json(span: Span) -> dict[str, int]:
+    return {"from_time": span.start, "to_time": span.end}
+
+
 def _body(known: Snapshot, query: dict[str, Any], span: Span) -> dict[str, Any]:
     is_all = "from" not in query and "to" not in query
     ids = coverage.all_ids(known) if is_all else coverage.ids_in(known, span)
     totals = coverage.totals(known, span, ids)
     first, last = (None, None) if ids is None else (ids.start, ids.end - 1)
+    found = halts.find(known, span, get_tail())
     return {
         "symbol": known.symbol,
         "from": span.start,
@@ -92,8 +95,8 @@ def _body(known: Snapshot, query: dict[str, Any], span: Span) -> dict[str, Any]:
             if segment.covered_from < span.end and (segment.covered_to or span.end) >= span.start
         ],
         "gaps": [],
-        # Known once the exchange's klines are fetched for quiet minutes.
-        "halts": [],
+        "halts": [span_json(halt) for halt in found.halts],
+        "halts_known": None if found.known is None else span_json(found.known),
         "feed_time": None if known.clock is None else known.clock.feed_time,
         "stale_s": stale_s(known.symbol),
         "next": None,

@@ -132,6 +132,7 @@ COVERAGE = with_(
     segments=many(SEGMENT),
     gaps=many(GAP),
     halts=many(record(from_time=TIME, to_time=TIME)),
+    halts_known=or_null(record(from_time=TIME, to_time=TIME)),
     feed_time=or_null(TIME),
     stale_s=STALE,
     next=or_null(CURSOR),

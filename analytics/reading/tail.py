@@ -160,6 +160,16 @@ class LogTail:
                 listener(batch)
         self._look_at_sink()
 
+    def unsunk(self, topic: str, symbol: str, most: int) -> Sequence[Stored] | None:
+        """The records that the sink has not stored yet of the partition that ``symbol`` is in; None: more than ``most``.
+
+        What is in the log when this is called is among them, or in the table for whoever looks there afterwards.
+        """
+        partition = self._log.partition_of(topic, symbol)
+        end = self._log.end_offset(topic, partition)
+        start = max(self._sink_positions().get((topic, partition), 0), self._log.start_offset(topic, partition))
+        return None if end - start > most else self._log.read_range(topic, partition, start, end)
+
     def _starts(self) -> dict[TopicPartition, int]:
         sunk = self._sink_positions()
         starts = {}
