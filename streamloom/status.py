@@ -226,7 +226,7 @@ def _symbol(view: LiveView, symbol: str, is_watched: bool, now_ms: int) -> Json:
         "missing": missing,
         "holes": sum(hole.count for hole in coverage.holes),
         "gaps": len(coverage.gaps),
-        "repaired": len(coverage.repaired),
+        "repaired": len(coverage.repaired) + coverage.forgotten,
         "covered_from": coverage.segments[-1].covered_from if coverage.segments else None,
     }
 

@@ -48,7 +48,8 @@ class CoverageView(ReadView):
         before = paging.read_cursor(query, symbol, CHANNEL)
         known = snapshot(get_tail().view, symbol)
         body = _body(known, query, _span(known, query))
-        gaps = coverage.touching(known.coverage, _span(known, query), repaired=query.get("include") == "repaired")
+        repaired = coverage.all_repaired(known) if query.get("include") == "repaired" else ()
+        gaps = coverage.touching(known.coverage, _span(known, query), repaired)
         left = [item for item in gaps if before is None or item[0].from_id >= before.place]
         shown = left[: query["limit"]]
         place = shown[-1][0].to_id + 1 if shown else before.place if before else 0

@@ -7,9 +7,17 @@ from analytics.clickhouse.client import client
 from analytics.clickhouse.sql import sql
 from analytics.reading.minutes import Span, forming_candles
 from analytics.reading.view import Snapshot
-from ingestion.pipeline.coverage import BEYOND_REST, REPAIRING, Segment, SymbolCoverage, is_covered, missing_ids
+from ingestion.pipeline.coverage import (
+    BEYOND_REST,
+    REPAIRING,
+    Segment,
+    SymbolCoverage,
+    fold_events,
+    is_covered,
+    missing_ids,
+)
 from ingestion.pipeline.coverage import Span as Missing
-from ingestion.pipeline.records import Candle
+from ingestion.pipeline.records import Candle, CoverageEvent
 from markets.types import MINUTE_MS
 
 # In the small block of other answers; /coverage lists them all.
@@ -140,13 +148,25 @@ def time_of(known: Snapshot, trade_id: int) -> int | None:
 OPEN: Final = "open"
 HOLE: Final = "hole"
 REPAIRED: Final = "repaired"
+_EVERY_ONE: Final = 2**62
 
 
-def touching(coverage: SymbolCoverage, span: Span, *, repaired: bool = False) -> list[tuple[Missing, str]]:
-    """The open gaps and the holes that may belong to a range, with their state, by id; and the repaired ones."""
+def all_repaired(known: Snapshot) -> list[Missing]:
+    """Every gap that was repaired, in the order in which they were: those that the view let go are in the table."""
+    if not known.coverage.forgotten:
+        return list(known.coverage.repaired)
+    query = {"symbol": known.symbol, "since": 0, "before": 2**63}
+    rows = client().query(sql("coverage_of_symbol"), parameters=query).result_rows
+    events = (CoverageEvent(kind, known.symbol, *fields) for kind, *fields in rows)
+    older = fold_events(events, most_repaired=_EVERY_ONE).repaired[: known.coverage.forgotten]
+    return [*older, *known.coverage.repaired]
+
+
+def touching(coverage: SymbolCoverage, span: Span, repaired: Iterable[Missing] = ()) -> list[tuple[Missing, str]]:
+    """The open gaps and the holes that may belong to a range, with their state, by id; and these repaired ones."""
     named = [(gap, REPAIRING if gap.asked == REPAIRING else OPEN) for gap in coverage.gaps]
     named += [(hole, HOLE) for hole in coverage.holes]
-    named += [(gap, REPAIRED) for gap in coverage.repaired if repaired]
+    named += [(gap, REPAIRED) for gap in repaired]
     return sorted((item for item in named if item[0].touches(*span)), key=lambda item: item[0].from_id)
 
 

@@ -161,7 +161,7 @@ class LogTail:
         self._look_at_sink()
 
     def unsunk(self, topic: str, symbol: str, most: int) -> Sequence[Stored] | None:
-        """The records that the sink has not stored yet of the partition that ``symbol`` is in; None: more than ``most``.
+        """What the sink has not stored yet of the partition that ``symbol`` is in; None: more than ``most`` records.
 
         What is in the log when this is called is among them, or in the table for whoever looks there afterwards.
         """

@@ -1,6 +1,9 @@
 import pytest
 
 from analytics.tests.samples import BTC, MINUTE, TEN, enriched, live, segment, span, trade
+from ingestion.log import codec
+from ingestion.log.topics import COVERAGE
+from ingestion.pipeline.coverage import MOST_REPAIRED
 from ingestion.pipeline.records import CoverageKind
 
 pytestmark = pytest.mark.django_db
@@ -105,6 +108,23 @@ def test_the_coverage_outlives_the_log_s_retention(get, lossy):
 
     assert tail.view.coverage(BTC) == lossy.view.coverage(BTC)
     tail.stop()
+
+
+def test_repaired_gaps_that_the_view_let_go_are_listed_from_the_table(get, stage):
+    count = MOST_REPAIRED + 30
+    events = [segment(0, TEN)]
+    for number in range(1, count + 1):
+        ids, times = (10 * number, 10 * number + 3), (TEN + number * 1000, TEN + number * 1000 + 900)
+        events += [span(OPENED, ids, times), span(CLOSED, ids, times)]
+    stage.log.append(COVERAGE.name, [codec.to_record(event) for event in events])
+    stage.tell(live(TEN + 10 * MINUTE * 60, TEN, last_trade_id=10**6, last_trade_time=TEN)).sink()
+    assert stage.view.coverage(BTC).forgotten == 30
+
+    body = get("/coverage", symbol=BTC, include="repaired", limit=5000).json()
+
+    assert [(gap["from_id"], gap["to_id"]) for gap in body["gaps"]] == [
+        (10 * number, 10 * number + 3) for number in range(1, count + 1)
+    ]
 
 
 def test_a_symbol_without_data_has_nothing(get, lossy):

@@ -9,8 +9,8 @@ from analytics.reading.minutes import Span
 from analytics.reading.view import snapshot
 from analytics.tests.samples import BTC, MINUTE, TEN, candle, closed, kline_of, live, segment, span
 from ingestion.models import KlineProgress
-from ingestion.pipeline.coverage import SymbolCoverage
 from ingestion.pipeline.coverage import Span as Missing
+from ingestion.pipeline.coverage import SymbolCoverage
 from ingestion.pipeline.records import CoverageKind
 from ingestion.pipeline.window import empty_candle
 from markets.types import SCALE, Interval
