@@ -213,8 +213,13 @@ class _Folding(msgspec.Struct):
         self.repaired.append(span)
 
     def _declare(self, span: Span) -> None:
-        known = _subtract(self.gaps, span) + _subtract(self.holes, span)
-        _insert(self.holes, _since(msgspec.structs.replace(span, asked_at=span.opened_at), known))
+        """A hole is told again when its bounds are known better: it stays what it was."""
+        missing, told = _subtract(self.gaps, span), _subtract(self.holes, span)
+        if told and not missing:
+            span = msgspec.structs.replace(told[0], from_time=span.from_time, to_time=span.to_time)
+        else:
+            span = _since(msgspec.structs.replace(span, asked_at=span.opened_at), missing + told)
+        _insert(self.holes, span)
 
     def _prove(self, event: CoverageEvent) -> None:
         """Only ids that are a hole still: a part of it may have been filled meanwhile, or not be proved yet."""

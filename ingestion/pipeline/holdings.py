@@ -184,7 +184,8 @@ class Holdings(msgspec.Struct):
                 if index is not None:
                     if trade_id == segment.lo:
                         segment.lo_time = time
-                    return Verdict.FILLED, [self._fill(spans, index, trade_id, time, clock)]
+                    filled = self._fill(spans, index, trade_id, time, clock)
+                    return Verdict.FILLED, [filled, *self._tighten(segment.holes, trade_id, time, clock)]
             if trade_id >= segment.lo:
                 if self.joined is not None and trade_id == self.joined[0]:
                     self.joined = None  # The connection begins where the holdings end: nothing was lost before it.
@@ -208,6 +209,19 @@ class Holdings(msgspec.Struct):
             gap.cause,
         )
         return self._event(CoverageKind.GAP_CLOSED, filled, clock)
+
+    def _tighten(self, holes: list[Gap], trade_id: int, time: int, clock: int) -> Iterator[CoverageEvent]:
+        """A hole stays, so it is told again when an id beside it bounds it better: else the minutes beyond that id,
+        empty perhaps, would stay unknown with it. A gap needs no such care: it ends, and tells its span once more."""
+        place = above = bisect_left(holes, trade_id, key=_first_id)
+        while place and holes[place - 1].to_time > time >= holes[place - 1].from_time:
+            place -= 1
+            holes[place].to_time = time
+            yield self._event(CoverageKind.HOLE, holes[place], clock)
+        while above < len(holes) and holes[above].from_time < time <= holes[above].to_time:
+            holes[above].from_time = time
+            yield self._event(CoverageKind.HOLE, holes[above], clock)
+            above += 1
 
     def want(self, from_id: int | None, covered_from: int, cause: str, clock: int) -> list[CoverageEvent]:
         """Set or lower where the holdings begin; what is missing from there on is a gap like any other."""

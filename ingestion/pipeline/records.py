@@ -298,9 +298,9 @@ class CoverageEvent(msgspec.Struct, frozen=True, gc=False):
     trades were added to it, and they need their candles. ``gap_*`` and ``hole``: the ids
     ``from_id..to_id`` inclusive, ``from_time``/``to_time`` are the trade times of the neighbours held
     below and above; gap_asked names ids that repair could not have yet (``cause``: what came of asking);
-    gap_closed names only the ids that were filled since the last event, and a hole takes its ids out of the gaps,
-    ``hole_proved`` names ids of holes. ``tail_behind``: ``from_id`` is the first
-    id that may be missing at the end, ``to_id`` null.
+    gap_closed names only the ids that were filled since the last event, and a hole takes its ids out of the gaps
+    (told again: its times are known better), ``hole_proved`` names ids of holes. ``tail_behind``: ``from_id``
+    is the first id that may be missing at the end, ``to_id`` null.
     """
 
     kind: str

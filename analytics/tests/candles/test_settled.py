@@ -130,6 +130,8 @@ class World:
 
 @settings(max_examples=300, deadline=None)
 @given(STEPS)
+# A hole beside a gap that is partly filled: what is empty beyond the newest id in it is known.
+@example([(step, True, True) for step in [("trade", 24), ("hole", 5, 14), ("fill", 0), ("hole", 6, 15)]])
 def test_every_closed_minute_says_what_is_held_of_it(steps):
     world = World()
     for step, is_end, is_turn in steps:

@@ -248,6 +248,32 @@ def test_history_tells_which_empty_minutes_it_covers():
     assert (gap.from_id, gap.to_id, gap.to_time) == (3, 6, 399)
 
 
+def test_an_id_that_comes_beside_a_hole_bounds_it_better():
+    holdings = Holdings("X")
+    events = holdings.want(1, 0, "start", 0)
+    events += accept(holdings, 1, 9)[1]
+    events += [*holdings.declare_hole(2, 3, "exchange", 100), *holdings.declare_hole(7, 8, "exchange", 100)]
+    assert missing_ids(fold_events(events), 50, 60) == 7
+
+    events += accept(holdings, 5)[1]
+
+    assert [(hole.from_time, hole.to_time) for hole in fold_events(events).holes] == [(10, 50), (50, 90)]
+    assert [(hole.from_time, hole.to_time) for hole in holdings.segments[0].holes] == [(10, 50), (50, 90)]
+    assert missing_ids(fold_events(events), 51, 60) == holdings.missing_between(51, 60) == 3
+
+
+def test_a_hole_that_is_told_again_stays_proved():
+    holdings = Holdings("X")
+    events = holdings.want(1, 0, "start", 0)
+    events += accept(holdings, 1, 9)[1]
+    events += [*holdings.declare_hole(2, 3, "exchange", 100), *holdings.prove(2, 3, 110)]
+
+    events += accept(holdings, 5)[1]
+
+    (hole,) = fold_events(events).holes
+    assert (hole.proved, hole.opened_at, hole.asked_at, hole.to_time) == (True, 90, 100, 50)
+
+
 def test_what_is_proved_of_a_hole_is_not_missing_any_more():
     holdings = Holdings("X")
     told = holdings.want(1, 0, "start", 0)
