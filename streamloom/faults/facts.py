@@ -1,6 +1,5 @@
 """What log, tables and database hold, read past every role."""
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
@@ -21,14 +20,14 @@ from ingestion.pipeline.records import CandleReason
 from streamloom.faults.place import PARTITIONS, Place
 
 Key = tuple[Any, ...]
+_OPEN_TIME: Final = "toUnixTimestamp64Milli(open_time)"
 # The key of each record as its table has it.
-_KEYS: Final[Mapping[str, tuple[str, str]]] = {
-    ENRICHED_TRADES.name: ("trades_enriched", "symbol, trade_id"),
-    CANDLES_1M.name: ("candle_journal", "symbol, toUnixTimestamp64Milli(open_time), seq"),
-    COVERAGE.name: ("coverage_events", "symbol, seq"),
-    DEAD_LETTERS.name: ("dead_letters", "partition, offset"),
-    PRICES["1m"].name: ("klines", "symbol, toUnixTimestamp64Milli(open_time)"),
-}
+_KEYS: Final[Mapping[str, str]] = {
+    ENRICHED_TRADES.name: "symbol, trade_id FROM trades_enriched FINAL",
+    CANDLES_1M.name: f"symbol, {_OPEN_TIME}, seq FROM candle_journal FINAL",
+    COVERAGE.name: "symbol, seq FROM coverage_events FINAL",
+    DEAD_LETTERS.name: "partition, offset FROM dead_letters FINAL",
+} | {topic.name: f"symbol, {_OPEN_TIME} FROM klines FINAL WHERE interval = '{name}'" for name, topic in PRICES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,7 @@ class Facts:
             self.places(),
             tuple(Step(*row) for row in self.ask("SELECT topic, partition, was, becomes FROM fault_steps ORDER BY id")),
             {topic: [key for _, _, key in self._topics[topic].keys] for topic in _KEYS},
-            {topic: self.tables(f"SELECT {key} FROM {table} FINAL") for topic, (table, key) in _KEYS.items()},
+            {topic: self.tables(f"SELECT {keys}") for topic, keys in _KEYS.items()},
             tuple(self._versions),
             dict(self._coverage),
             {row[1:3]: row[3] for row in counts if row[0] == "1m"},
@@ -172,8 +171,7 @@ class Facts:
         state.read_to[partition] = max(state.read_to[partition], deleted_to)
 
     def _counts(self) -> list[Key]:
-        open_time = "toUnixTimestamp64Milli(open_time)"
-        return self.tables(f"SELECT interval, symbol, {open_time}, agg_trades FROM candles FINAL")
+        return self.tables(f"SELECT interval, symbol, {_OPEN_TIME}, agg_trades FROM candles FINAL")
 
     def _take(self, topic: str, records: Iterable[Stored], epoch: int, state: _Topic) -> None:
         take = self._takers().get(topic)
@@ -188,7 +186,7 @@ class Facts:
             CANDLES_1M.name: self._take_candle,
             COVERAGE.name: self._take_event,
             DEAD_LETTERS.name: self._take_letter,
-            PRICES["1m"].name: lambda stored, _: (stored.key, codec.kline(stored.value).open_time),
+            **{topic.name: _take_kline for topic in PRICES.values()},
         }
 
     def _take_candle(self, stored: Stored, seq: int) -> Key:
@@ -208,6 +206,5 @@ class Facts:
         return stored.partition, stored.offset
 
 
-def now_ms() -> int:
-    """The machine's clock."""
-    return time.time_ns() // 1_000_000
+def _take_kline(stored: Stored, _: int) -> Key:
+    return stored.key, codec.kline(stored.value).open_time

@@ -15,7 +15,7 @@ from streamloom.faults.oracle import Json
 
 _SHOWN: Final = 5
 # The exchange's candles are no records of ours: the same one may be told twice.
-_MAY_REPEAT: Final = (PRICES["1m"].name,)
+_MAY_REPEAT: Final = tuple(topic.name for topic in PRICES.values())
 
 
 class Kind(StrEnum):

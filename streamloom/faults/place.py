@@ -61,7 +61,8 @@ class Place:
     def watch_exactly(self, symbols: Iterable[str]) -> None:
         """What the admin would do, before any role looks; and the watch over the sink's places."""
         with psycopg.connect(self.database_url, autocommit=True) as asked:
-            asked.execute("UPDATE markets_symbol SET trades_enabled = symbol = ANY(%s)", (list(symbols),))
+            for what in ("trades_enabled", "klines_enabled"):
+                asked.execute(f"UPDATE markets_symbol SET {what} = symbol = ANY(%s)", (list(symbols),))
             asked.execute(_WATCH_STEPS)
 
     def environment(self, rest_url: str, ws_url: str, folder: Path) -> dict[str, str]:
