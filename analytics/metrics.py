@@ -16,6 +16,8 @@ REBUILT = Counter("streamloom_rebuilt_candles_total", "Candle records published 
 DISPUTED = Counter(
     "streamloom_disputed_candles_total", "Comparisons with the exchange's own candles that failed.", ["interval"]
 )
+INDICATOR_ROWS = Counter("streamloom_indicator_rows_total", "Candles whose indicators were stored.", ["interval"])
+INDICATOR_FAILURES = Counter("streamloom_indicator_failures_total", "Turns of indicators that failed and are retried.")
 ROLLED_UP = Counter("streamloom_rolled_up_candles_total", "Candles rolled up from 1m.", ["interval"])
 AUDIT_DIFFERENCES = Gauge(
     "streamloom_audit_differences",

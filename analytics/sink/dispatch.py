@@ -18,6 +18,8 @@ from kombu.exceptions import OperationalError as QueueError
 
 from analytics import clock, metrics
 from analytics.candles.tasks import rebuild, roll_up
+from analytics.indicators import update as indicator_update
+from analytics.indicators.tasks import indicators
 from analytics.models import Dirty, SinkPosition
 from analytics.sink import positions
 from analytics.sink.tables import ROUTES
@@ -79,6 +81,9 @@ class Wakes:
     def roll_up(self) -> None:
         roll_up.apply_async(retry=False, expires=_WAKE_EXPIRES_S)
 
+    def indicators(self, topic: str, partition: int) -> None:
+        indicators.apply_async((topic, partition), retry=False, expires=_WAKE_EXPIRES_S)
+
 
 class DispatchSink(Role):
     """Wakes the sink for partitions with a backlog, and the rebuilds and roll-ups of dirty buckets."""
@@ -103,6 +108,8 @@ class DispatchSink(Role):
         self._places: dict[TopicPartition, Watched] = {}
         self._refreshed_at = float("-inf")
         self._dirty_at = float("-inf")
+        self._computed: dict[TopicPartition, int] = {}
+        self._indicators_woken: dict[TopicPartition, float] = {}
         self._processed = 0
         self._moved_ms: int | None = None
         self._trouble = ""
@@ -147,6 +154,7 @@ class DispatchSink(Role):
         if now - self._dirty_at >= _DIRTY_S:
             self._dirty_at = now
             self._wake_dirty()
+            self._wake_indicators(now)
 
     def _begin(self) -> None:
         if settings.STREAMLOOM_MODE == "embedded":
@@ -225,6 +233,20 @@ class DispatchSink(Role):
             self._wakes.rebuild()
         if intervals - {Interval.M1}:
             self._wakes.roll_up()
+
+    def _wake_indicators(self, now: float) -> None:
+        """For the partitions whose klines are stored and whose indicators are not computed that far."""
+        stored = {key: place.next_offset for key, place in self._places.items() if key.topic in indicator_update.TOPICS}
+        if stored == self._computed:
+            return
+        done = indicator_update.places(self._log)
+        behind = [key for key, end in stored.items() if end > done.get(key, self._log.start_offset(*key))]
+        for key in behind:
+            if now - self._indicators_woken.get(key, float("-inf")) >= _WAKE_AGAIN_S:
+                self._indicators_woken[key] = now
+                self._wakes.indicators(key.topic, key.partition)
+        if not behind:
+            self._computed, self._indicators_woken = stored, {}
 
     def _stumble(self, error: Exception) -> None:
         metrics.WAKE_FAILURES.inc()
