@@ -1,19 +1,5 @@
-"""The clock of leases, claims and waits: the database's, which dispatcher and workers share.
+"""The clock of leases, claims and waits, under the name that this app uses."""
 
-A worker whose own clock is an hour ahead and that is killed would hold its partitions for an hour.
-"""
+from ingestion.clock import later, now
 
-import datetime as dt
-
-from django.db.models.expressions import CombinedExpression
-from django.db.models.functions import Now
-
-
-def now() -> Now:
-    """The time at which the database does the statement that this is a part of."""
-    return Now()
-
-
-def later(delay: dt.timedelta) -> CombinedExpression:
-    """So much after that."""
-    return Now() + delay
+__all__ = ["later", "now"]

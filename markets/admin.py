@@ -1,10 +1,14 @@
 """The operator's view of symbols: search, filter, enable and disable in bulk."""
 
+from urllib.parse import urlencode
+
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -37,7 +41,7 @@ class SymbolAdmin(ModelAdmin):
     list_filter_submit = True
     search_fields = ("symbol", "base", "quote")
     readonly_fields = ("symbol", "base", "quote", "status", "tick_size", "step_size")
-    actions = ("enable_trades", "disable_trades", "enable_klines", "disable_klines")
+    actions = ("enable_trades", "disable_trades", "enable_klines", "disable_klines", "queue_backfill")
     list_per_page = 50
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -59,6 +63,14 @@ class SymbolAdmin(ModelAdmin):
     @admin.action(description="Stop fetching klines")
     def disable_klines(self, request: HttpRequest, queryset: QuerySet[Symbol]) -> None:
         self._switch(request, queryset, "klines_enabled", False)
+
+    @admin.action(description="Queue a backfill")
+    def queue_backfill(self, request: HttpRequest, queryset: QuerySet[Symbol]) -> HttpResponse | None:
+        symbols = list(queryset.values_list("symbol", flat=True)[:2])
+        if len(symbols) != 1:
+            messages.error(request, "Choose one symbol: its backfill begins at a time of its own.")
+            return None
+        return redirect(f"{reverse('admin:ingestion_backfill_add')}?{urlencode({'symbol': symbols[0]})}")
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[Symbol], field: str, value: bool) -> None:
         count = queryset.exclude(**{field: value}).update(**{field: value})

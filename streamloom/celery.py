@@ -24,7 +24,9 @@ app = Celery("streamloom")
 # For every thread; by itself an app is current only in the thread that made it.
 app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["analytics.sink", "analytics.candles", "analytics.audit", "analytics.indicators"])
+app.autodiscover_tasks(
+    ["analytics.sink", "analytics.candles", "analytics.audit", "analytics.indicators", "ingestion.backfill"]
+)
 
 
 @worker_process_init.connect

@@ -24,6 +24,9 @@ from analytics.models import Dirty, SinkPosition
 from analytics.sink import positions
 from analytics.sink.tables import ROUTES
 from analytics.sink.tasks import sink
+from ingestion.backfill import metrics as backfill_metrics
+from ingestion.backfill import store as backfills
+from ingestion.backfill.tasks import backfill
 from ingestion.log.port import Log, TopicPartition
 from ingestion.log.topics import GROUP_SINK
 from ingestion.roles import Pulse, Role
@@ -84,9 +87,12 @@ class Wakes:
     def indicators(self, topic: str, partition: int) -> None:
         indicators.apply_async((topic, partition), retry=False, expires=_WAKE_EXPIRES_S)
 
+    def backfill(self) -> None:
+        backfill.apply_async(retry=False, expires=_WAKE_EXPIRES_S)
+
 
 class DispatchSink(Role):
-    """Wakes the sink for partitions with a backlog, and the rebuilds and roll-ups of dirty buckets."""
+    """Wakes the sink for partitions with a backlog, the rebuilds and roll-ups of dirty buckets, and the backfills."""
 
     name = "dispatch"
 
@@ -155,11 +161,13 @@ class DispatchSink(Role):
             self._dirty_at = now
             self._wake_dirty()
             self._wake_indicators(now)
+            self._wake_backfills()
 
     def _begin(self) -> None:
         if settings.STREAMLOOM_MODE == "embedded":
             # This process owns the database: whoever held a lease is gone.
             positions.break_leases()
+            backfills.break_leases()
         self._places = {
             TopicPartition(topic, partition): Watched()
             for topic in ROUTES
@@ -233,6 +241,12 @@ class DispatchSink(Role):
             self._wakes.rebuild()
         if intervals - {Interval.M1}:
             self._wakes.roll_up()
+
+    def _wake_backfills(self) -> None:
+        unfinished = backfills.unfinished()
+        backfill_metrics.UNFINISHED.set(unfinished)
+        if unfinished and backfills.is_due():
+            self._wakes.backfill()
 
     def _wake_indicators(self, now: float) -> None:
         """For the partitions whose klines are stored and whose indicators are not computed that far."""

@@ -1,0 +1,105 @@
+"""Which ids are missing, and which files may hold them. Pure."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ingestion.binance.archive_files import TRADES
+from ingestion.pipeline.coverage import SymbolCoverage, touching
+from markets.types import DAY_MS
+
+_LAST_ID: Final = 2**63 - 1
+INTERVALS: Final = ("1m", "15m", "1h", "1d")
+SECONDS: Final = "1s"
+
+
+class Needed(msgspec.Struct, frozen=True, array_like=True):
+    """Ids ``from_id..to_id`` (inclusive) that are not held; they were traded between the two times (inclusive)."""
+
+    from_id: int
+    to_id: int
+    from_time: int
+    to_time: int
+
+
+class Step(NamedTuple):
+    """One file's worth of work: the data set (``aggTrades`` or an interval) of one day."""
+
+    data: str
+    day: int
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a backfill does, decided when it begins. ``[from_ms, to_ms)`` is the time it is about.
+
+    ``needed``: the trades to bring, ascending. ``feed_time``: the symbol's clock then. ``over_at``: the exchange's
+    clock then: days that were not over have no files.
+    """
+
+    from_ms: int
+    to_ms: int
+    intervals: tuple[str, ...]
+    needed: tuple[Needed, ...]
+    feed_time: int
+    over_at: int
+
+    @property
+    def data_sets(self) -> tuple[str, ...]:
+        """In the order of a day: its klines first, so that its candles can be certified as soon as they are made."""
+        return (*self.intervals, TRADES) if self.needed else self.intervals
+
+    @property
+    def steps(self) -> int:
+        """How many there are."""
+        first, last = self.from_ms // DAY_MS, -(-self.to_ms // DAY_MS)
+        return max(0, last - first) * len(self.data_sets)
+
+    def step(self, number: int) -> Step:
+        """The step with that number, from 0: day by day, the oldest first."""
+        day, place = divmod(number, len(self.data_sets))
+        return Step(self.data_sets[place], (self.from_ms // DAY_MS + day) * DAY_MS)
+
+    def is_over(self, step: Step) -> bool:
+        """True when the archive may have the step's day."""
+        return step.day + DAY_MS <= self.over_at
+
+    def wants(self, step: Step) -> bool:
+        """False when all trades of the day are held."""
+        if step.data != TRADES:
+            return True
+        return any(ids.from_time < step.day + DAY_MS and ids.to_time >= step.day for ids in self.needed)
+
+    def needs(self, trade_id: int) -> bool:
+        """True when the id is one of those to bring."""
+        place = bisect_left(self.needed, trade_id, key=lambda ids: ids.to_id)
+        return place < len(self.needed) and self.needed[place].from_id <= trade_id
+
+
+def needed_ids(
+    coverage: SymbolCoverage, is_whole: bool, first_id: int | None, from_ms: int, to_ms: int
+) -> tuple[Needed, ...]:
+    """The ids to bring for ``[from_ms, to_ms)``, ascending and disjoint.
+
+    ``first_id``: where the holdings are to begin now; None when they begin earlier already. ``is_whole``: the coverage
+    is known from the beginning. Else everything is brought: what is held already is dropped by the processor.
+    """
+    if not is_whole or not coverage.segments:
+        return (Needed(first_id or 0, _LAST_ID, from_ms, to_ms),)
+    segment = coverage.segments[-1]
+    lowest = segment.from_id
+    below: list[Needed] = []
+    if first_id is not None and lowest is not None and first_id < lowest:
+        below = [Needed(first_id, lowest - 1, from_ms, max(segment.covered_from, from_ms))]
+    floor = below[-1].to_id if below else -1
+    gaps = [gap for gap in touching(coverage.gaps, from_ms, to_ms) if gap.to_id > floor]
+    return (
+        *below,
+        *(Needed(max(gap.from_id, floor + 1), gap.to_id, gap.from_time, gap.to_time) for gap in gaps),
+    )
+
+
+def days_of(first_ms: int, last_ms: int) -> Sequence[int]:
+    """The starts of the UTC days of ``[first_ms, last_ms)``."""
+    return range(first_ms - first_ms % DAY_MS, last_ms, DAY_MS)

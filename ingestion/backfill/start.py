@@ -1,0 +1,111 @@
+"""Where the holdings of a symbol are to begin, or why they cannot begin there."""
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from ingestion.binance.archive_files import TRADES, ArchiveFile, candidates, date_of
+from ingestion.binance.archive_rows import Line, parse_trade
+from ingestion.pipeline.records import Kline, Rejected, Trade
+from markets.types import DAY_MS
+
+# Ids of a symbol begin at 0 or 1: before those there is nothing to be had.
+_FIRST_IDS: Final = (0, 1)
+
+
+class Refused(Exception):
+    """The backfill cannot be done as asked; the text says why and what can."""
+
+
+class Rest(Protocol):
+    """What a backfill asks the exchange: a part of ``BinanceRest``. Blocking; raises ExchangeError."""
+
+    def server_time(self) -> int: ...
+
+    def agg_trades(
+        self,
+        symbol: str,
+        *,
+        from_id: int | None = None,
+        start_time: int | None = None,
+        end_time: int | None = None,
+        limit: int = 1000,
+    ) -> list[Trade]: ...
+
+    def klines(
+        self,
+        symbol: str,
+        interval: str,
+        *,
+        start_time: int | None = None,
+        end_time: int | None = None,
+        limit: int = 1000,
+    ) -> list[Kline]: ...
+
+
+class Archive(Protocol):
+    """What of the archive is asked here: a part of ``BinanceArchive``."""
+
+    def has(self, file: ArchiveFile) -> bool: ...
+
+
+def first_id_in(lines: Iterable[Line], symbol: str, from_ms: int) -> int | None:
+    """The id from which on a segment that is covered from ``from_ms`` is held, by the rows of its first day.
+
+    The trade before it, because that one gives the close before the first minute; where the file has none, the first
+    one; None when the file has no usable row.
+    """
+    before = None
+    for line in lines:
+        trade = parse_trade(line.text, symbol, 0)
+        if isinstance(trade, Rejected):
+            continue
+        if trade.trade_time >= from_ms:
+            return trade.trade_id if before is None else before
+        before = trade.trade_id
+    return before
+
+
+def first_id_by_rest(rest: Rest, archive: Archive, symbol: str, from_ms: int, now_ms: int) -> int:
+    """The same where the archive has no file of the first day. Raises Refused when REST does not reach so far."""
+    rows = rest.agg_trades(symbol, end_time=from_ms - 1, limit=1)
+    if rows:
+        return rows[-1].trade_id
+    rows = rest.agg_trades(symbol, start_time=from_ms, limit=1)
+    if rows and rows[0].trade_id in _FIRST_IDS:
+        return rows[0].trade_id
+    raise Refused(_why(symbol, from_ms, first_day(archive, symbol, from_ms, now_ms), rows))
+
+
+def first_day(archive: Archive, symbol: str, from_ms: int, now_ms: int) -> dt.date | None:
+    """The first day after ``from_ms`` that the archive has; None when it has none.
+
+    Days are there from the first one on, so a dozen questions find it among thousands.
+    """
+    low, high = from_ms // DAY_MS + 1, now_ms // DAY_MS
+    if low >= high or not _has_any(archive, symbol, high - 1) and not _has_any(archive, symbol, high - 3):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        if _has_any(archive, symbol, middle):
+            high = middle
+        else:
+            low = middle + 1
+    return date_of(low * DAY_MS)
+
+
+def _has_any(archive: Archive, symbol: str, day: int) -> bool:
+    return any(archive.has(file) for file in candidates(symbol, TRADES, day * DAY_MS))
+
+
+def _why(symbol: str, from_ms: int, first: dt.date | None, rows: list[Trade]) -> str:
+    asked = date_of(from_ms)
+    if first is not None:
+        return (
+            f"The archive has no trades of {symbol} from {asked}, and REST does not reach back so far. "
+            f"The first day that can be had is {first}: begin there."
+        )
+    if rows:
+        first = date_of(rows[0].trade_time)
+        return f"The archive has no trades of {symbol}, and REST has them only from {first} on: begin there, or later."
+    return f"Neither the archive nor REST has trades of {symbol} from {asked} on."

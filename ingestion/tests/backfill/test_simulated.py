@@ -1,0 +1,352 @@
+"""Backfills against the simulated exchange and its archive, with the real log, processor, repair and database."""
+
+import msgspec
+import pytest
+
+from ingestion.backfill import store
+from ingestion.models import ArchiveUse, Backfill
+from ingestion.pipeline.records import CoverageKind
+from ingestion.tests.backfill.stage import (
+    DAY_MS,
+    FIRST,
+    HOUR_MS,
+    NEW_YEAR,
+    NOW,
+    SYMBOL,
+    World,
+    exchange,
+    klines_asked,
+)
+from markets.models import Symbol
+
+pytestmark = pytest.mark.django_db
+
+YESTERDAY = f"{SYMBOL}-aggTrades-2025-01-01.zip"
+BEFORE = f"{SYMBOL}-aggTrades-2024-12-31.zip"
+
+
+@pytest.fixture(scope="module")
+def running():
+    with exchange() as running:
+        yield running
+
+
+@pytest.fixture
+def short_rest(running):
+    """REST that reaches three hours back: the two days are in the archive only."""
+    running.faults.change(rest_reach_ms=3 * HOUR_MS)
+    yield running
+    running.faults.end()
+
+
+@pytest.fixture
+def world(short_rest, tmp_path):
+    world = World(short_rest, tmp_path)
+    yield world
+    world.close()
+
+
+def test_two_days_that_rest_has_forgotten_come_from_the_archive_and_the_rest_by_rest(world):
+    row = world.work(world.ask())
+
+    assert (row.state, row.error, row.bad_rows) == (Backfill.State.DONE, "", 0)
+    (gap,) = world.coverage().gaps
+    assert gap.cause == "archive"
+    assert gap.from_time >= NEW_YEAR + DAY_MS - HOUR_MS, "only today is missing"
+    world.mend()
+    assert sorted(world.ids()) == world.expected_ids(FIRST)
+    assert len(set(world.ids())) == len(world.ids())
+    assert world.coverage().holes == ()
+    archived = world.sources()["archive"]
+    assert {trade.trade_time // DAY_MS for trade in archived} == {FIRST // DAY_MS, NEW_YEAR // DAY_MS}
+
+
+def test_the_trades_are_the_exchanges_to_the_last_digit(world):
+    world.work(world.ask())
+
+    brought = {trade.trade_id: trade for trade in world.sources()["archive"]}
+    for row in world.book.rows(world.book.place_at(FIRST), world.book.place_at(NEW_YEAR + DAY_MS)):
+        trade = brought[row.trade_id]
+        assert (trade.price, trade.qty, trade.first_id, trade.last_id) == (
+            row.price,
+            row.qty,
+            row.first_id,
+            row.last_id,
+        )
+        assert (trade.trade_time, trade.is_buyer_maker) == (row.trade_time, row.is_buyer_maker)
+
+
+def test_the_klines_of_the_same_days_come_too_and_equal_rests(world):
+    world.work(world.ask())
+
+    for interval in ("1m", "15m", "1h", "1d"):
+        found = [kline for kline in world.klines(interval) if kline.source == "archive"]
+        plain = [msgspec.structs.replace(kline, source="rest", recheck=False) for kline in found]
+        assert plain == klines_asked(world, interval, FIRST, NEW_YEAR + DAY_MS)
+        assert all(kline.recheck and kline.last_fill_id == -1 for kline in found)
+    assert world.klines("1s") == []
+
+
+def test_a_time_within_a_day_begins_with_the_trade_before_it(world):
+    since = FIRST + 7 * HOUR_MS + 30_000
+
+    world.work(world.ask(since))
+
+    first = world.book.rows(place := world.book.place_at(since - 30_000) - 1, place + 1)[0]
+    (segment,) = world.coverage().segments
+    assert (segment.from_id, segment.covered_from) == (first.trade_id, since - 30_000)
+
+
+def test_a_second_run_brings_nothing_twice(world):
+    row = world.work(world.ask())
+    world.mend()
+    before = len(world.records("raw_trades"))
+    store.retry([row.pk])
+    row.refresh_from_db()
+
+    world.work(row)
+
+    assert row.trades_sent == 0
+    assert len(world.records("raw_trades")) == before
+
+
+def test_small_slices_and_a_kill_in_the_middle_of_each_change_nothing(world):
+    row = world.ask()
+    slices = 0
+    while not row.is_over:
+        # No time at all: every slice ends at its first chance, and whatever was not saved is lost with the process.
+        leased = store.take(row.pk)
+        if leased is None:
+            store.break_leases()
+            continue
+        kept = {name: getattr(leased, name) for name in ("plan", "place", "done_steps", "total_steps", "trades_sent")}
+        from ingestion.backfill.work import run_slice
+
+        run_slice(world.tools, leased, 0.0)
+        slices += 1
+        if slices % 3 == 0 and not Backfill.objects.get(pk=row.pk).is_over:
+            # Killed after the append and before the row was saved: the same work is done again.
+            Backfill.objects.filter(pk=row.pk).update(**kept)
+            world.close()
+            world.open()
+        world.process()
+        row.refresh_from_db()
+
+    world.mend()
+    assert slices > 10
+    assert sorted(world.ids()) == world.expected_ids(FIRST)
+    assert len(set(world.ids())) == len(world.ids())
+
+
+def test_an_absent_day_is_left_to_rest_and_said(world):
+    world.exchange.faults.change(rest_reach_ms=0, archive={YESTERDAY: "missing"})
+
+    row = world.work(world.ask())
+
+    assert row.state == Backfill.State.DONE
+    assert row.absent == [YESTERDAY]
+    assert {trade.trade_time // DAY_MS for trade in world.sources()["archive"]} == {FIRST // DAY_MS}
+    world.mend()
+    assert sorted(world.ids()) == world.expected_ids(FIRST)
+
+
+def test_a_truncated_file_gives_what_it_has_and_rest_the_rest(world):
+    world.exchange.faults.change(rest_reach_ms=0, archive={YESTERDAY: "truncated"})
+
+    row = world.work(world.ask())
+
+    assert row.state == Backfill.State.DONE
+    # It ends in the middle of a row.
+    assert len(world.letters()) == row.bad_rows <= 1
+    assert all(letter.origin.startswith("data/spot/daily/aggTrades/") for letter in world.letters())
+    world.mend()
+    assert sorted(world.ids()) == world.expected_ids(FIRST)
+
+
+def test_nothing_of_a_file_with_a_wrong_checksum_is_used(world):
+    world.exchange.faults.change(rest_reach_ms=0, archive={YESTERDAY: "bad_checksum"})
+
+    row = world.work(world.ask())
+
+    assert row.state == Backfill.State.FAILED
+    assert YESTERDAY in row.error
+    assert {trade.trade_time // DAY_MS for trade in world.sources()["archive"]} == {FIRST // DAY_MS}
+    assert not ArchiveUse.objects.filter(name=YESTERDAY).exists()
+    world.mend()
+    assert sorted(world.ids()) == world.expected_ids(FIRST)
+
+    world.exchange.faults.change(archive={})
+    store.retry([row.pk])
+    row.refresh_from_db()
+    assert world.work(row).state == Backfill.State.DONE
+
+
+def test_a_wrong_checksum_that_is_mended_meanwhile_costs_a_wait_only(world):
+    world.exchange.faults.change(archive={YESTERDAY: "broken"})
+    row = world.ask()
+    while "fetched again" not in row.note:
+        store.break_leases()
+        world.slice(row)
+    world.exchange.faults.change(archive={})
+
+    world.work(row)
+
+    assert row.state == Backfill.State.DONE
+    assert row.bad_files == 0
+
+
+def test_a_file_that_was_replaced_since_is_noticed(world):
+    row = world.work(world.ask())
+    known = ArchiveUse.objects.get(name=f"{SYMBOL}-1m-2025-01-01.zip")
+    world.exchange.faults.change(archive={known.name: "replaced"})
+    store.retry([row.pk])
+    row.refresh_from_db()
+
+    world.work(row)
+
+    now = ArchiveUse.objects.get(name=known.name)
+    assert now.sha256 != known.sha256
+    assert now.replaced == known.sha256
+
+
+def test_a_header_row_is_passed_over(world):
+    world.exchange.faults.change(archive={BEFORE: "header"})
+
+    row = world.work(world.ask())
+
+    assert row.bad_rows == 0
+    world.mend()
+    assert sorted(world.ids()) == world.expected_ids(FIRST)
+
+
+def test_a_month_serves_the_days_that_are_absent(short_rest, tmp_path):
+    world = World(short_rest, tmp_path)
+    days = [f"{SYMBOL}-{data}-2024-12-{day}.zip" for day in (30, 31) for data in ("aggTrades", "1m")]
+    world.exchange.faults.change(rest_reach_ms=3 * HOUR_MS, archive=dict.fromkeys(days, "missing"))
+
+    row = world.work(world.ask(FIRST - DAY_MS))
+
+    assert row.absent_count == 0
+    world.mend()
+    # The month also has the trade before, which gives the close before the first minute.
+    before, *ids = sorted(world.ids())
+    assert [before + 1, *ids[1:]] == ids == world.expected_ids(FIRST - DAY_MS)
+    assert len(set(world.ids())) == len(world.ids())
+    minutes = [kline.open_time for kline in world.klines("1m") if kline.open_time < NEW_YEAR + DAY_MS]
+    assert minutes == list(range(FIRST - DAY_MS, NEW_YEAR + DAY_MS, 60_000))
+    world.close()
+
+
+def test_history_before_the_archive_is_refused_with_the_first_day_that_there_is(world):
+    listed = 1_704_067_200_000
+
+    row = world.work(world.ask(listed - 30 * DAY_MS))
+
+    assert row.state == Backfill.State.FAILED
+    assert "The first day that can be had is 2024-01-01" in row.error
+    assert [segment.covered_from for segment in world.coverage().segments] == [NOW - HOUR_MS], "nothing is wanted"
+
+
+def test_what_the_archive_does_not_have_yet_is_wanted_of_rest(world):
+    row = world.work(world.ask(NOW - 2 * HOUR_MS))
+
+    assert row.state == Backfill.State.DONE
+    assert row.trades_sent == 0
+    world.mend()
+    assert world.coverage().segments[-1].covered_from == NOW - 2 * HOUR_MS
+    assert sorted(world.ids())[1:] == world.expected_ids(NOW - 2 * HOUR_MS)
+
+
+def test_a_gap_in_what_is_held_is_filled_from_the_archive(world):
+    """As when ingest was away for longer than REST reaches back."""
+    world.work(world.ask())
+    world.mend()
+    lost = world.expected_ids(FIRST + HOUR_MS, FIRST + 2 * HOUR_MS)
+    from ingestion.log import codec
+    from ingestion.pipeline.records import Lost
+
+    span = Lost(SYMBOL, lost[0], lost[-1], FIRST + HOUR_MS - 1, FIRST + 2 * HOUR_MS, NOW)
+    world.log.append("raw_trades", [codec.to_record(span)])
+    world.process()
+    assert len(world.coverage().gaps) == 1
+
+    row = world.work(world.ask(FIRST, NEW_YEAR, klines=False))
+
+    assert row.trades_sent == len(lost)
+    assert world.coverage().gaps == ()
+
+
+def test_it_waits_until_the_symbol_has_started(short_rest, tmp_path):
+    world = World(short_rest, tmp_path, started=False)
+    row = world.ask()
+
+    world.slice(row)
+
+    assert row.state == Backfill.State.RUNNING
+    assert "ingest_trades" in row.note
+    world.start()
+    assert world.work(row).state == Backfill.State.DONE
+    world.close()
+
+
+def test_trades_of_a_symbol_that_is_not_watched_are_refused_and_its_klines_are_not(world):
+    Symbol.objects.create(symbol="XMRBTC", base="XMR", quote="BTC")
+
+    refused = world.work(store.queue("XMRBTC", world_time(FIRST)))
+    klines = world.work(store.queue("XMRBTC", world_time(FIRST), world_time(NEW_YEAR), trades=False))
+
+    assert refused.state == Backfill.State.FAILED
+    assert "is not watched" in refused.error
+    assert klines.state == Backfill.State.DONE
+    assert len([kline for kline in world.klines("1m") if kline.symbol == "XMRBTC"]) == 1440
+
+
+def world_time(time_ms):
+    from ingestion.tests.backfill.stage import moment
+
+    return moment(time_ms)
+
+
+def test_a_cancelled_backfill_is_left_alone(world):
+    row = world.ask()
+    leased = store.take(row.pk)
+    store.cancel([row.pk])
+    from ingestion.backfill.work import run_slice
+
+    run_slice(world.tools, leased, 30.0)
+
+    row.refresh_from_db()
+    assert row.state == Backfill.State.CANCELLED
+    assert store.take() is None
+
+
+def test_an_archive_that_is_away_is_tried_again_later(world):
+    from dataclasses import replace
+
+    from ingestion.binance.archive import BinanceArchive
+
+    tools, world.tools = world.tools, replace(world.tools, archive=BinanceArchive("http://127.0.0.1:9"))
+    row = world.ask()
+
+    world.slice(row)
+
+    assert row.state == Backfill.State.RUNNING
+    assert "ExchangeAway" in row.error
+    assert row.retry_at is not None
+    assert store.take() is None
+    world.tools = tools
+    assert world.work(row).state == Backfill.State.DONE
+    assert row.error == ""
+
+
+def test_repair_sees_whose_gap_it_is(world):
+    world.work(world.ask())
+
+    from ingestion.log import codec
+
+    opened = [
+        event
+        for record in world.records("coverage")
+        if (event := codec.coverage(record.value)).kind == CoverageKind.GAP_OPENED
+    ]
+    assert {event.cause for event in opened} == {"archive"}
