@@ -10,7 +10,7 @@ from analytics.audit import larger, minutes, reads
 from analytics.audit.accounts import accounts
 from analytics.audit.findings import Day, Difference, Dispute, Remedy
 from analytics.audit.larger import CHECKED, Bucket
-from analytics.audit.minutes import CERTIFIED, DISPUTED, Minute
+from analytics.audit.minutes import Minute
 from analytics.audit.standing import Known, minutes_of
 from analytics.models import Dirty
 from analytics.reading.stored import Span
@@ -18,6 +18,7 @@ from analytics.sink.marks import CACHED
 from ingestion.pipeline.coverage import is_covered, touching
 from ingestion.pipeline.digest import digest
 from ingestion.pipeline.records import Candle, Kline
+from ingestion.pipeline.verdict import CERTIFIED, DISPUTED
 from ingestion.pipeline.window import empty_candle, fold
 from markets.types import DAY_MS, MINUTE_MS, Interval
 
@@ -96,7 +97,7 @@ def _minutes(
             None if row is None else verdicts.get((open_time, row.revision)),
             kline,
             is_covered(known.coverage, open_time, end, known.closed_to),
-            _touched(known, open_time, end) or _is_tail(known, row, kline, end),
+            _touched(known, open_time, end) or _is_cut(known, row, kline, end),
             (Interval.M1.value, open_time) in dirty or known.waits(open_time),
         )
 
@@ -105,10 +106,17 @@ def _touched(known: Known, start: int, end: int) -> bool:
     return bool(touching(known.coverage.gaps, start, end) or touching(known.coverage.holes, start, end))
 
 
-def _is_tail(known: Known, row: Candle | None, kline: Kline | None, end: int) -> bool:
-    """True when the exchange counted fills after the newest trade that is held: no gap can show it yet."""
+def _is_cut(known: Known, row: Candle | None, kline: Kline | None, end: int) -> bool:
+    """True when the exchange counts fills that lie beyond an end of what is held: no gap can show them (yet)."""
     fills = 0 if row is None else row.trades
-    return kline is not None and kline.trades > fills and known.newest_time < end
+    if kline is None or kline.trades <= fills:
+        return False
+    if known.newest_time < end:
+        return True
+    segments = known.coverage.segments
+    return row is not None and any(
+        part.from_id == row.first_trade_id or part.to_id == row.last_trade_id for part in segments
+    )
 
 
 def _buckets(

@@ -8,7 +8,7 @@ import msgspec
 from analytics.audit.findings import Check, Difference, Dispute, Remedy
 from analytics.audit.minutes import unequal
 from ingestion.pipeline.records import Candle, Kline
-from ingestion.pipeline.verdict import compare, is_whole
+from ingestion.pipeline.verdict import compare
 from ingestion.pipeline.window import roll_up
 from markets.types import Interval
 
@@ -52,7 +52,7 @@ def dispute(bucket: Bucket) -> Dispute | None:
     """Where a whole bucket differs from the exchange's, which readers are told as ``disputed``."""
     if bucket.waits or not bucket.whole or bucket.merged is None or bucket.kline is None:
         return None
-    fields = compare(bucket.merged, bucket.kline) if is_whole(bucket.kline) else {}
+    fields = compare(bucket.merged, bucket.kline)
     return Dispute(bucket.interval.value, bucket.open_time, fields) if fields else None
 
 

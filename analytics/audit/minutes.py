@@ -7,11 +7,9 @@ import msgspec
 from analytics.audit.findings import Check, Difference, Remedy
 from ingestion.pipeline.digest import FIELDS
 from ingestion.pipeline.records import Candle, Kline
-from ingestion.pipeline.verdict import compare, is_whole
+from ingestion.pipeline.verdict import CERTIFIED, DISPUTED, compare, is_whole
 from markets.types import Interval, to_text
 
-CERTIFIED = "certified"
-DISPUTED = "disputed"
 _SCALED = frozenset(
     ("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
     + ("quote_rounding",)
@@ -47,7 +45,7 @@ class Minute(msgspec.Struct, frozen=True):
         """True when it equals the exchange's and no verdict says so yet."""
         if self.stored is None or self.kline is None or self.waits or self.verdict is not None:
             return False
-        return not self.against and is_whole(self.kline)
+        return not self.against and is_whole(self.stored, self.kline)
 
 
 def differences(minute: Minute) -> Iterator[Difference]:
@@ -69,7 +67,8 @@ def _row(minute: Minute) -> Difference | None:
             return None
         return _told(minute, Check.CANDLES, "the candle has trades, and none of them is stored", Remedy.NONE)
     fields = unequal(minute.stored, minute.folded)
-    if not fields:
+    if not fields or not minute.covered and minute.stored.revision < minute.folded.revision:
+        # Where coverage begins or ends inside the minute, a trade may be kept for its price alone.
         return None
     if minute.stored.revision > minute.folded.revision:
         return _told(minute, Check.CANDLES, "trades of the candle are not stored", Remedy.NONE, fields)
@@ -95,7 +94,7 @@ def _verdict(minute: Minute, stored: Candle) -> Iterator[Difference]:
         if minute.verdict == CERTIFIED:
             yield _told(minute, Check.VERDICTS, "certified, but the exchange's kline is not stored", Remedy.REBUILD)
     elif not fields:
-        if minute.verdict == DISPUTED and is_whole(minute.kline):
+        if minute.verdict == DISPUTED and not minute.touched and is_whole(stored, minute.kline):
             yield _told(minute, Check.VERDICTS, "disputed, but it equals the exchange's", Remedy.REBUILD)
     elif minute.verdict == CERTIFIED:
         yield _told(minute, Check.VERDICTS, "certified, but it differs from the exchange's", Remedy.REBUILD, fields)

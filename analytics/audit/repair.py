@@ -9,8 +9,7 @@ from ingestion.log import codec
 from ingestion.log.port import Log, Record
 from ingestion.log.topics import CANDLES_1M, RAW_TRADES
 from ingestion.pipeline.records import CandleReason, CandleRecord, Lost
-
-CLOSED = "closed"
+from ingestion.pipeline.verdict import CLOSED
 
 
 def ask(log: Log, days: Iterable[Day]) -> dict[Remedy, int]:
@@ -29,8 +28,9 @@ def _ask_for(log: Log, day: Day) -> None:
         log.append(RAW_TRADES.name, lost)
     wanted = {one.open_time for one in day.differences if one.remedy is Remedy.RESTATE}
     restated = [
-        # Of the same revision the later row counts, and a verdict on that revision stays with it.
-        codec.to_record(CandleRecord(candle, CLOSED, CandleReason.RESTATED, day.until))
+        # Of the same revision the later row counts, and a verdict on that revision stays with it. A restated verdict
+        # would be no row: for readers this is a correction that comes late.
+        codec.to_record(CandleRecord(candle, CLOSED, CandleReason.LATE, day.until))
         for open_time, candle in day.restated.items()
         if open_time in wanted
     ]
