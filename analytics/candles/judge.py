@@ -115,14 +115,21 @@ def _candle(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> Can
     folded = fold(inside, Interval.M1)
     if folded:
         return folded[0]
-    if _gap_touches(bucket, coverage) or _is_doubtful(bucket, coverage):
-        return No.UNKNOWN
-    if not is_covered(coverage, bucket.open_time, bucket.end, standing.feed_time):
-        return No.UNKNOWN
-    if bucket.kline is not None and bucket.kline.trades:
-        # Covered without a gap, yet the exchange counted trades: they are still to come.
+    # A verdict that was given of the empty minute must be taken back when the exchange says otherwise now.
+    was_judged = bucket.version is not None and bucket.version.verdict is not None
+    if not was_judged and _is_unknown(bucket, coverage, standing):
         return No.UNKNOWN
     return empty_candle(bucket.symbol, Interval.M1, bucket.open_time, bucket.previous_close)
+
+
+def _is_unknown(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> bool:
+    """True when nobody can say that a minute without held trades is empty."""
+    if _gap_touches(bucket, coverage) or _is_doubtful(bucket, coverage):
+        return True
+    if not is_covered(coverage, bucket.open_time, bucket.end, standing.feed_time):
+        return True
+    # Covered without a gap, yet the exchange counts trades: they are still to come.
+    return bucket.kline is not None and bucket.kline.trades > 0
 
 
 def _is_doubtful(bucket: Bucket, coverage: SymbolCoverage) -> bool:

@@ -98,13 +98,15 @@ def newest(versions: Iterable[KnownCandle]) -> dict[int, KnownCandle]:
     """One version of each bucket by open time: the higher revision, then the later one that has a verdict.
 
     ``versions`` are in the order in which they were written. A record without a verdict takes none away
-    from the same revision.
+    from the same revision, and a verdict leaves it known since its first record.
     """
     best: dict[int, KnownCandle] = {}
     for version in versions:
         held = best.get(version.open_time)
-        if held is None or _replaces(version, held):
+        if held is None or version.candle.revision > held.candle.revision:
             best[version.open_time] = version
+        elif _replaces(version, held):
+            best[version.open_time] = msgspec.structs.replace(version, known_at=held.known_at)
     return best
 
 
@@ -225,8 +227,10 @@ def _state(
         return FORMING
     covered = is_covered(coverage, open_time, end, max(clock.feed_time, end))
     if known.kline is not None:
-        waits = bool(spans_touching(coverage.gaps, open_time, end)) or _is_settling(coverage, open_time, end, clock)
-        state = state_of(known.candle, known.kline, waits, covered)
+        gap_touches = bool(spans_touching(coverage.gaps, open_time, end))
+        state = state_of(known.candle, known.kline, gap_touches, covered)
+        if state == DISPUTED and _is_settling(coverage, open_time, end, clock):
+            return CLOSED
         if state != CLOSED or compare(known.candle, known.kline):
             return state
         # Equal to a kline that lacks fills itself: that proves nothing, so the minutes speak.

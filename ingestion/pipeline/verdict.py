@@ -53,10 +53,12 @@ def is_whole(candle: Candle, kline: Kline) -> bool:
 def state_of(candle: Candle, kline: Kline, gap_touches: bool, covered: bool = True) -> str:
     """What the comparison makes of a closed candle: certified, disputed, partial or closed.
 
-    With an open gap in its bucket a different candle is not disputed: it waits for the repair.
+    With an open gap in its bucket a different candle is not disputed: it waits for the repair. So does one that equals a
+    kline without fill ids (REST): that may have been asked for too early and lack the same trades.
     """
     difference = compare(candle, kline)
-    if not difference and is_whole(candle, kline):
+    may_be_early = gap_touches and kline.trades > 0 and kline.first_fill_id < 0
+    if not difference and is_whole(candle, kline) and not may_be_early:
         return CERTIFIED
     if not covered:
         return PARTIAL

@@ -63,6 +63,13 @@ def test_without_the_klines_own_ids_the_candles_fills_tell_whether_it_lacks_some
     assert state_of(lacks_one, kline_of(lacks_one, START, **without_ids), gap_touches=False) == "closed"
 
 
+def test_a_row_without_fill_ids_may_lack_what_the_gap_lacks():
+    early = kline_of(CANDLE, START, first_fill_id=-1, last_fill_id=-1, source="rest")
+
+    assert state_of(CANDLE, early, gap_touches=True) == "closed"
+    assert state_of(CANDLE, kline_of(CANDLE, START), gap_touches=True) == "certified"
+
+
 def test_two_empty_candles_are_equal_whatever_their_flat_price():
     empty = empty_candle("BTCUSDT", Interval.M1, START, 5)
 
