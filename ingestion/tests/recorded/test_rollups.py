@@ -1,0 +1,80 @@
+"""Real candles of one width merged into the next are the exchange's own of that width, in every field."""
+
+import pytest
+
+from ingestion.pipeline.verdict import compare
+from ingestion.pipeline.window import roll_up
+from ingestion.tests.recorded.files import as_candles, kline_file, kline_page
+from markets.types import DAY_MS, HOUR_MS, Interval
+
+QUARTERS = ("BTCUSDT-15m_2025-01.static-klines.csv.gz", "BTCUSDT", "15m")
+HOURS = ("BTCUSDT-1h_2025H1.static-klines.csv.gz", "BTCUSDT", "1h")
+ADA = "ADAUSDT-{}_2019-05-25_and_2019-06-01.static-klines.csv"
+MONDAY, THREE_DAYS = 4 * DAY_MS, 3 * DAY_MS
+
+
+def test_a_month_of_quarters_is_the_exchanges_own_hours():
+    """Fact: first, last, max, min and sums of the exchange's 15m candles are its 1h candles: 744 of 744."""
+    hours = {kline.open_time: kline for kline in kline_file(*HOURS)}
+
+    merged = roll_up(as_candles(kline_file(*QUARTERS)), Interval.H1)
+
+    assert len(merged) == 31 * 24
+    assert [compare(candle, hours[candle.open_time]) for candle in merged] == [{}] * len(merged)
+
+
+def test_days_are_the_same_by_way_of_hours_or_quarters():
+    """Fact: rolling up in steps loses nothing, so a day may be merged from any finer width."""
+    quarters = as_candles(kline_file(*QUARTERS))
+
+    straight, in_steps = roll_up(quarters, Interval.D1), roll_up(roll_up(quarters, Interval.H1), Interval.D1)
+
+    assert straight == in_steps
+    assert len(straight) == 31
+
+
+@pytest.mark.parametrize("width", ["4h", "6h", "8h", "12h", "1d"])
+def test_two_hours_merged_are_the_exchanges_own_wider_candles(width):
+    """Fact: candles of 4h to 1d open at multiples of their width since midnight UTC and sum up the finer ones."""
+    theirs = kline_file(ADA.format(width), "ADAUSDT", width)
+
+    ours = roll_up(as_candles(kline_file(ADA.format("2h"), "ADAUSDT", "2h")), Interval(width))
+
+    assert [candle.open_time for candle in ours] == [kline.open_time for kline in theirs]
+    assert [compare(candle, kline) for candle, kline in zip(ours, theirs, strict=True)] == [{}] * len(theirs)
+
+
+def test_minutes_of_an_hour_are_the_exchanges_hour():
+    """Fact: what REST says of 46 minutes lies inside what it says of their hour."""
+    minutes = kline_page("klines_BTCUSDT_1m_2020-05-06_60.json", "BTCUSDT", "1m")
+    hours = {
+        kline.open_time: kline for kline in kline_page("klines_BTCUSDT_1h_2020-05-01_1000.json.gz", "BTCUSDT", "1h")
+    }
+
+    for part in roll_up(as_candles(minutes), Interval.H1):
+        hour = hours[part.open_time]
+        assert hour.low <= part.low <= part.high <= hour.high
+        assert part.trades <= hour.trades
+        assert part.quote_volume <= hour.quote_volume
+
+
+def test_weeks_open_on_monday_and_three_days_one_day_after_a_multiple():
+    """Fact: 1w opens on Monday 00:00 UTC, 3d where the open time leaves one day modulo three; no hour falls between."""
+    hours = as_candles(kline_file(*HOURS))
+    weeks, threes = roll_up(hours, Interval.W1), roll_up(hours, Interval.D3)
+
+    assert {week.open_time % (7 * DAY_MS) for week in weeks} == {MONDAY}
+    assert {three.open_time % THREE_DAYS for three in threes} == {DAY_MS}
+    total = sum(hour.quote_volume for hour in hours)
+    assert sum(week.quote_volume for week in weeks) == sum(three.quote_volume for three in threes) == total
+    assert len(weeks) == 27
+
+
+def test_months_are_the_calendars():
+    """Fact: 1M is the calendar month in UTC: 31, 28, 31, 30, 31 and 30 days of hours in this half year."""
+    hours = as_candles(kline_file(*HOURS))
+
+    months = roll_up(hours, Interval.MO1)
+
+    edges = [month.open_time for month in months] + [hours[-1].open_time + HOUR_MS]
+    assert [(end - start) // DAY_MS for start, end in zip(edges, edges[1:], strict=False)] == [31, 28, 31, 30, 31, 30]
