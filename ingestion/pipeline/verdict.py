@@ -53,8 +53,8 @@ def is_whole(candle: Candle, kline: Kline) -> bool:
 def state_of(candle: Candle, kline: Kline, gap_touches: bool, covered: bool = True) -> str:
     """What the comparison makes of a closed candle: certified, disputed, partial or closed.
 
-    With an open gap in its bucket a different candle is not disputed: it waits for the repair. So does one that equals a
-    kline without fill ids (REST): that may have been asked for too early and lack the same trades.
+    With an open gap in its bucket a different candle is not disputed: it waits for the repair. So does one that equals
+    a kline without fill ids (REST): that may have been asked for too early and lack the same trades.
     """
     difference = compare(candle, kline)
     may_be_early = gap_touches and kline.trades > 0 and kline.first_fill_id < 0
