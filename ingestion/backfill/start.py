@@ -2,51 +2,16 @@
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final
 
-from ingestion.binance.archive_files import TRADES, ArchiveFile, candidates, date_of
+from ingestion.backfill.tools import Archive, Refused, Rest
+from ingestion.binance.archive_files import TRADES, candidates, date_of
 from ingestion.binance.archive_rows import Line, parse_trade
-from ingestion.pipeline.records import Kline, Rejected, Trade
+from ingestion.pipeline.records import Rejected, Trade
 from markets.types import DAY_MS
 
 # Ids of a symbol begin at 0 or 1: before those there is nothing to be had.
 _FIRST_IDS: Final = (0, 1)
-
-
-class Refused(Exception):
-    """The backfill cannot be done as asked; the text says why and what can."""
-
-
-class Rest(Protocol):
-    """What a backfill asks the exchange: a part of ``BinanceRest``. Blocking; raises ExchangeError."""
-
-    def server_time(self) -> int: ...
-
-    def agg_trades(
-        self,
-        symbol: str,
-        *,
-        from_id: int | None = None,
-        start_time: int | None = None,
-        end_time: int | None = None,
-        limit: int = 1000,
-    ) -> list[Trade]: ...
-
-    def klines(
-        self,
-        symbol: str,
-        interval: str,
-        *,
-        start_time: int | None = None,
-        end_time: int | None = None,
-        limit: int = 1000,
-    ) -> list[Kline]: ...
-
-
-class Archive(Protocol):
-    """What of the archive is asked here: a part of ``BinanceArchive``."""
-
-    def has(self, file: ArchiveFile) -> bool: ...
 
 
 def first_id_in(lines: Iterable[Line], symbol: str, from_ms: int) -> int | None:

@@ -8,7 +8,8 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from ingestion.backfill import store
-from ingestion.backfill.work import Tools, run_slice
+from ingestion.backfill.tools import Tools
+from ingestion.backfill.work import run_slice
 from ingestion.binance.archive import BinanceArchive
 from ingestion.binance.rest import BinanceRest
 from ingestion.log import open_log

@@ -91,10 +91,12 @@ class BinanceArchive:
                 if not self._is_there(response):
                     raise FileNotFoundError(f"{file.name}: its checksum is in the archive, the file is not")
                 is_rest = response.status_code == httpx2.codes.PARTIAL_CONTENT
+                # A server that begins anew each time would never come to an end.
+                may_pause = is_rest or not have
                 with part.open("ab" if is_rest else "wb") as target:
                     for chunk in response.iter_raw(_CHUNK):
                         target.write(chunk)
-                        if not go_on():
+                        if not go_on() and may_pause:
                             return False
         except httpx2.RequestError as error:
             raise self._away(error) from error

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ingestion.backfill import store
-from ingestion.backfill.work import Tools, run_slice
+from ingestion.backfill.tools import Tools
+from ingestion.backfill.work import run_slice
 from ingestion.binance.archive import BinanceArchive
 from ingestion.binance.rest import BinanceRest
 from ingestion.binance.simulator.server import SimulatedExchange, SimulatorConfig
@@ -158,4 +159,7 @@ def klines_asked(world, interval, from_ms, to_ms):
     return rows
 
 
-__all__ = ["DAY_MS", "FIRST", "HOUR_MS", "MINUTE_MS", "NEW_YEAR", "NOW", "SYMBOL", "World", "exchange", "klines_asked"]
+__all__ = [
+    "DAY_MS", "FIRST", "HOUR_MS", "MINUTE_MS", "NEW_YEAR", "NOW", "SYMBOL",
+    "World", "exchange", "klines_asked", "moment",
+]  # fmt: skip

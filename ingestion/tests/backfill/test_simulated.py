@@ -1,11 +1,16 @@
 """Backfills against the simulated exchange and its archive, with the real log, processor, repair and database."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
 from ingestion.backfill import store
+from ingestion.backfill.work import run_slice
+from ingestion.binance.archive import BinanceArchive
+from ingestion.log import codec
 from ingestion.models import ArchiveUse, Backfill
-from ingestion.pipeline.records import CoverageKind
+from ingestion.pipeline.records import CoverageKind, Lost
 from ingestion.tests.backfill.stage import (
     DAY_MS,
     FIRST,
@@ -16,6 +21,7 @@ from ingestion.tests.backfill.stage import (
     World,
     exchange,
     klines_asked,
+    moment,
 )
 from markets.models import Symbol
 
@@ -120,8 +126,6 @@ def test_small_slices_and_a_kill_in_the_middle_of_each_change_nothing(world):
             store.break_leases()
             continue
         kept = {name: getattr(leased, name) for name in ("plan", "place", "done_steps", "total_steps", "trades_sent")}
-        from ingestion.backfill.work import run_slice
-
         run_slice(world.tools, leased, 0.0)
         slices += 1
         if slices % 3 == 0 and not Backfill.objects.get(pk=row.pk).is_over:
@@ -262,9 +266,6 @@ def test_a_gap_in_what_is_held_is_filled_from_the_archive(world):
     world.work(world.ask())
     world.mend()
     lost = world.expected_ids(FIRST + HOUR_MS, FIRST + 2 * HOUR_MS)
-    from ingestion.log import codec
-    from ingestion.pipeline.records import Lost
-
     span = Lost(SYMBOL, lost[0], lost[-1], FIRST + HOUR_MS - 1, FIRST + 2 * HOUR_MS, NOW)
     world.log.append("raw_trades", [codec.to_record(span)])
     world.process()
@@ -292,8 +293,8 @@ def test_it_waits_until_the_symbol_has_started(short_rest, tmp_path):
 def test_trades_of_a_symbol_that_is_not_watched_are_refused_and_its_klines_are_not(world):
     Symbol.objects.create(symbol="XMRBTC", base="XMR", quote="BTC")
 
-    refused = world.work(store.queue("XMRBTC", world_time(FIRST)))
-    klines = world.work(store.queue("XMRBTC", world_time(FIRST), world_time(NEW_YEAR), trades=False))
+    refused = world.work(store.queue("XMRBTC", moment(FIRST)))
+    klines = world.work(store.queue("XMRBTC", moment(FIRST), moment(NEW_YEAR), trades=False))
 
     assert refused.state == Backfill.State.FAILED
     assert "is not watched" in refused.error
@@ -301,18 +302,10 @@ def test_trades_of_a_symbol_that_is_not_watched_are_refused_and_its_klines_are_n
     assert len([kline for kline in world.klines("1m") if kline.symbol == "XMRBTC"]) == 1440
 
 
-def world_time(time_ms):
-    from ingestion.tests.backfill.stage import moment
-
-    return moment(time_ms)
-
-
 def test_a_cancelled_backfill_is_left_alone(world):
     row = world.ask()
     leased = store.take(row.pk)
     store.cancel([row.pk])
-    from ingestion.backfill.work import run_slice
-
     run_slice(world.tools, leased, 30.0)
 
     row.refresh_from_db()
@@ -321,10 +314,6 @@ def test_a_cancelled_backfill_is_left_alone(world):
 
 
 def test_an_archive_that_is_away_is_tried_again_later(world):
-    from dataclasses import replace
-
-    from ingestion.binance.archive import BinanceArchive
-
     tools, world.tools = world.tools, replace(world.tools, archive=BinanceArchive("http://127.0.0.1:9"))
     row = world.ask()
 
@@ -341,8 +330,6 @@ def test_an_archive_that_is_away_is_tried_again_later(world):
 
 def test_repair_sees_whose_gap_it_is(world):
     world.work(world.ask())
-
-    from ingestion.log import codec
 
     opened = [
         event
