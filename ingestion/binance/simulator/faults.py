@@ -27,8 +27,9 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the stream only; ``holes``: the same, kept from stream, REST and klines: such ids never were.
     ``rest_lag_ms``: REST does not know the newest trades yet; ``rest_reach_ms``: nor those that are older than
     this (0: it has all). ``halts``: {symbol: [[from, to], ...]} in epoch ms: in these spans there is no trade and no
-    kline, and what was to be traded in them is traded at their end; tell one before it begins. ``archive``: {file
-    name: what is wrong with it}. ``cut_every_s``: every connection is cut so often (0: never).
+    kline, and what was to be traded in them is traded at their end; tell one before it begins. ``drop_klines``: the
+    part of the closed kline frames that is not sent. ``archive``: {file name: what is wrong with it}.
+    ``cut_every_s``: every connection is cut so often (0: never).
     """
 
     seed: int = 0
@@ -38,6 +39,7 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     double: float = 0.0
     reorder: float = 0.0
     malformed: float = 0.0
+    drop_klines: float = 0.0
     drop_ids: dict[str, Spans] = {}
     holes: dict[str, Spans] = {}
     halts: dict[str, Spans] = {}
@@ -54,7 +56,7 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(str(error)) from error
 
     def hits(self, fault: str, symbol: str, trade_id: int) -> bool:
-        """Whether the fault of that name befalls this trade."""
+        """Whether the fault of that name befalls this trade, or the kline that opens at this time."""
         part: float = getattr(self, fault)
         if part <= 0:
             return False

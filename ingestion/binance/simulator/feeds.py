@@ -41,13 +41,15 @@ class KlineFeed:
         """The market's past has changed: fold the bucket anew."""
         self._open = -1
 
-    def until(self, time_ms: int) -> Iterator[Event]:
+    def until(self, time_ms: int, plan: FaultPlan) -> Iterator[Event]:
         """The frames due up to ``time_ms``; a market that has not begun has none."""
+        symbol = self._book.spec.symbol
         while self._next.due <= time_ms:
             push = self._next
             self._next = self._calendar.after(push.due)
             payload = self._payload(push)
-            if payload is not None:
+            is_dropped = push.closes and plan.hits("drop_klines", symbol, push.open_time)
+            if payload is not None and not is_dropped:
                 yield Event(push.due, self._name, payload)
 
     def _payload(self, push: Push) -> str | None:
@@ -138,7 +140,7 @@ class Feed:
         stop = self.book.place_due(time_ms)
         self._place = max(self._place, stop)
         for kline in self._klines.values():
-            events += kline.until(time_ms)
+            events += kline.until(time_ms, plan)
         if self._klines:
             events.sort(key=_due)
         return events

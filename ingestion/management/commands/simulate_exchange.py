@@ -131,6 +131,7 @@ def _add_faults(parser: ArgumentParser) -> None:
         ("double", "part of the trades sent twice"),
         ("reorder", "part of the trades sent after their successor"),
         ("malformed", "part of the trades sent as broken frames"),
+        ("drop-klines", "part of the closed klines the streams leave out (REST has them)"),
     ):
         faults.add_argument(f"--{name}", type=float, default=0.0, metavar="PART", help=text)
     faults.add_argument("--fault-seed", type=int, default=0, help="which trades are hit (default 0)")
@@ -185,7 +186,7 @@ def _plan(options: dict[str, Any]) -> FaultPlan:
             "seed": options["fault_seed"],
             "frozen": options["freeze"],
             "frozen_symbols": options["freeze_symbol"],
-            **{name: options[name] for name in ("drop", "double", "reorder", "malformed")},
+            **{name: options[name] for name in ("drop", "double", "reorder", "malformed", "drop_klines")},
             "drop_ids": _spans(options["drop_ids"]),
             "holes": _spans(options["hole"]),
             "halts": _spans(options["halt"]),

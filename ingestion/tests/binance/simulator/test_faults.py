@@ -59,6 +59,21 @@ def test_a_part_of_the_trades_is_dropped_the_same_each_time(short):
     assert 200 < len(first) < 280
 
 
+@pytest.mark.parametrize(("part", "closed"), [(0.0, 5), (1.0, 0)])
+def test_closed_klines_can_be_kept_from_the_stream(short, part, closed):
+    with (
+        running(replay=(short,), speed=0.0, faults=FaultPlan(drop_klines=part)) as exchange,
+        open_socket(exchange, "/ws/abcusdt@kline_1m") as socket,
+    ):
+        messages = receive_until(socket, lambda m: m["E"] > 1_600_000_310_000)
+        rest = get(exchange, "klines", symbol="ABCUSDT", interval="1m", limit=5).json()
+
+    assert sum(message["k"]["x"] for message in messages) >= closed
+    assert closed or not any(message["k"]["x"] for message in messages)
+    assert any(not message["k"]["x"] for message in messages)
+    assert len(rest) == 5
+
+
 def test_doubled_trades_follow_themselves(short):
     ids = ids_sent(short, double=0.2)
 
