@@ -183,6 +183,24 @@ SPIKES = with_(
     ),
     coverage=BLOCK,
 )
+INDICATORS = record(
+    symbol=TEXT,
+    interval=TEXT,
+    warm_up={**COUNT, "description": "Bars before a row that its values were computed with."},
+    indicators=many(
+        record(
+            open_time=TIME,
+            values={
+                "type": "object",
+                "additionalProperties": or_null(RATIO),
+                "description": "By name; null where there are too few bars. anchor: where sums began (epoch ms).",
+            },
+        )
+    ),
+    coverage=BLOCK,
+    next=or_null(CURSOR),
+    cursor=CURSOR,
+)
 PROBLEM = {
     "type": "object",
     "properties": {

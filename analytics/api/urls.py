@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from analytics.api.candles import CandlesView
 from analytics.api.coverage import CoverageView
+from analytics.api.indicators import IndicatorsView
 from analytics.api.stats import SpikesView, VolatilityView, VolumeView
 from analytics.api.symbols import SymbolsView
 from analytics.api.trades import TradesView
@@ -28,6 +29,7 @@ _PLACES = {
     "candles": CandlesView,
     "trades": TradesView,
     "coverage": CoverageView,
+    "indicators": IndicatorsView,
     "stats/volume": VolumeView,
     "stats/volatility": VolatilityView,
     "stats/spikes": SpikesView,

@@ -6,7 +6,7 @@ repeated turn stores the same rows. Nothing is lost with a wake-up: the place do
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import structlog
@@ -113,6 +113,13 @@ def stored_to(log: Log, place: TopicPartition) -> int:
     return 0 if row is None else row.next_offset
 
 
+def revision_now(log: Log, interval: Interval, symbol: str) -> int:
+    """The revision of values that are computed now from everything that is stored."""
+    topic = PRICES[interval.value].name
+    place = TopicPartition(topic, log.partition_of(topic, symbol))
+    return seq_of(log.epoch(topic), stored_to(log, place))
+
+
 def compute(symbol: str, interval: Interval, span: Span, revision: int) -> int:
     """Compute and store every value that depends on the bars of the span; the number of rows."""
     last, written = last_affected(interval, span.last), 0
@@ -157,8 +164,3 @@ def _parts(interval: Interval, span: Span) -> Iterator[Span]:
         after = interval.step_back(first, -_PART_BARS)
         yield Span(first, min(after - 1, span.last))
         first = after
-
-
-def everything(symbol: str, interval: Interval, extent: Sequence[int], revision: int) -> int:
-    """Compute all that is stored of a symbol's klines between two open times; the number of rows."""
-    return compute(symbol, interval, Span(extent[0], extent[1]), revision)

@@ -11,6 +11,7 @@ MAX_LENGTH: Final = 200
 
 CANDLES: Final = "candles"
 TRADES: Final = "trades"
+INDICATORS: Final = "indicators"
 
 
 class BadCursor(ValueError):
@@ -20,7 +21,7 @@ class BadCursor(ValueError):
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
     """Where a reader of one symbol's channel goes on.
 
-    ``place``: the first open time (candles) or trade id (trades) that the reader does not have.
+    ``place``: the first open time (candles, indicators) or trade id (trades) that the reader does not have.
     ``seq``: the place in the log from which on everything newer is found (``seq_of``).
     ``interval``: null for trades.
     """

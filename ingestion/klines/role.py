@@ -36,7 +36,7 @@ ROOM: Final = 20_000
 _TURN_S: Final = 0.5
 _WATCH_EVERY_S: Final = 5.0
 # Seconds are many and nobody waits for them: they are written together, everything else at once.
-_SECONDS_EVERY_S: Final = 5.0
+_SECONDS_EVERY_S: Final = 10.0
 _SAVE_EVERY_S: Final = 5.0
 # A symbol without frames for so long: what time it is, only the exchange can tell.
 _STALE_S: Final = 15.0

@@ -25,6 +25,7 @@ def test_the_schema_is_valid_and_holds_every_endpoint(schema):
         "/candles",
         "/trades",
         "/coverage",
+        "/indicators",
         "/stats/volume",
         "/stats/spikes",
         "/stats/volatility",

@@ -1,9 +1,11 @@
 """From stored klines to stored indicators: what is computed when, and what a kill or a lost wake-up may cost."""
 
+import io
 import random
 
 import numpy as np
 import pytest
+from django.core.management import CommandError, call_command
 
 from analytics.clickhouse.client import client
 from analytics.indicators import store, update
@@ -167,6 +169,19 @@ def test_a_failure_is_kept_and_tried_again(clickhouse, log, monkeypatch):
     SinkPosition.objects.update(retry_at=None)
 
     assert turn(log) == 10
+
+
+def test_everything_can_be_computed_anew(clickhouse, log, monkeypatch):
+    put(log, *map(kline, range(300)))
+    sink(log)
+    monkeypatch.setattr("analytics.management.commands.compute_indicators.open_log", lambda: log)
+
+    call_command("compute_indicators", "--symbol", SYMBOL, stdout=(told := io.StringIO()))
+
+    assert told.getvalue() == "BTCUSDT 1m: 300 candles\n"
+    check()
+    with pytest.raises(CommandError, match="No such klines"):
+        call_command("compute_indicators", "--symbol", "NOTHING")
 
 
 def test_the_place_is_told_for_the_dispatcher(clickhouse, log):
