@@ -18,6 +18,8 @@ from streamloom.wiring import RolePlan
 logger = structlog.get_logger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+# A backfill and a rebuild may take seconds each: what stores the live records must not wait for them.
+_TASKS = 3
 
 
 class RoleThread(threading.Thread):
@@ -86,7 +88,7 @@ class WebThread(threading.Thread):
 
 
 class WorkerThread(threading.Thread):
-    """A Celery worker with a pool of two threads. It serves wake-ups only: what it does not do now is done later."""
+    """A Celery worker with a pool of threads. It serves wake-ups only: what it does not do now is done later."""
 
     def __init__(self) -> None:
         super().__init__(name="worker", daemon=True)
@@ -144,7 +146,7 @@ def _make_worker() -> Any:
     from streamloom.celery import app
 
     return app.WorkController(
-        pool="threads", concurrency=2, without_mingle=True, without_gossip=True, without_heartbeat=True
+        pool="threads", concurrency=_TASKS, without_mingle=True, without_gossip=True, without_heartbeat=True
     )
 
 

@@ -126,7 +126,10 @@ class Command(BaseCommand):
 
 def _environment(source: Source, data_dir: Path) -> dict[str, str]:
     klines = {"KLINES_HISTORY": _SIMULATED_KLINES} if source.name == "simulated" else {}
+    # The simulated exchange has an archive of its own: another one's ids do not mix with its.
+    archive = {"BINANCE_ARCHIVE_URL": source.rest_url} if source.name == "simulated" else {}
     return {
+        **archive,
         **{name: os.environ.get(name, value) for name, value in klines.items()},
         "STREAMLOOM_MODE": "embedded",
         "STREAMLOOM_SOURCE": source.name,
