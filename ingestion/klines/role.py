@@ -21,7 +21,8 @@ from ingestion.klines.progress import Places
 from ingestion.klines.track import PAGE_ROWS, Aim, Policy, Question
 from ingestion.log import codec
 from ingestion.log.port import Log, LogClosed, LogError
-from ingestion.log.topics import DEAD_LETTERS, GROUP_SINK, PRICES
+from ingestion.log.room import sink_has_room
+from ingestion.log.topics import DEAD_LETTERS, PRICES
 from ingestion.pipeline.records import DeadLetter, Kline
 from ingestion.roles.role import Pulse, Role
 from markets.types import MINUTE_MS, Interval
@@ -31,8 +32,8 @@ logger = structlog.get_logger(__name__)
 THREADS: Final = 4
 # History never takes the last threads: what is new would wait for it.
 _HISTORY_THREADS: Final = 2
-# With more unread records than this the sink has enough to do: history waits.
-ROOM: Final = 20_000
+# Klines that the log did not take yet; with more of them nothing further is asked for.
+_MOST_HELD: Final = 20_000
 _TURN_S: Final = 0.5
 _WATCH_EVERY_S: Final = 5.0
 # Seconds are many and nobody waits for them: they are written together, everything else at once.
@@ -308,10 +309,11 @@ class IngestKlines(Role):
             self._time = self._around.pool.submit(self._around.rest.server_time)
         if self._is_full():
             return
+        room: dict[tuple[str, int], bool] = {}
         for question in board.questions(self._clocks, now_s):
             if len(self._questions) >= THREADS:
                 return
-            if self._may_ask(question, now_s):
+            if self._may_ask(question, now_s, room):
                 lane = self._lanes[question.aim is Aim.HISTORY]
                 board.asking(question)
                 self._questions[self._around.pool.submit(_rows, lane.rest, question)] = question
@@ -322,20 +324,31 @@ class IngestKlines(Role):
             symbol = min(self._watched)
             self._limits = self._around.pool.submit(_learn_limits, self._around, symbol)
 
-    def _may_ask(self, question: Question, now_s: float) -> bool:
+    def _may_ask(self, question: Question, now_s: float, room: dict[tuple[str, int], bool]) -> bool:
+        """``room``: what this turn has learnt of the sink's."""
         if question.aim is not Aim.HISTORY:
             return now_s >= self._lanes[False].until_s
         under_way = sum(other.aim is Aim.HISTORY for other in self._questions.values())
-        return now_s >= self._lanes[True].until_s and under_way < _HISTORY_THREADS and self._has_room(question)
+        if now_s < self._lanes[True].until_s or under_way >= _HISTORY_THREADS:
+            return False
+        topic = PRICES[question.interval.value].name
+        place = topic, self._around.log.partition_of(topic, question.symbol)
+        if place not in room:
+            room[place] = self._has_room(topic, question.symbol)
+        return room[place]
 
-    def _has_room(self, question: Question) -> bool:
-        log, topic = self._around.log, PRICES[question.interval.value].name
-        partition = log.partition_of(topic, question.symbol)
-        return log.end_offset(topic, partition) - log.position(GROUP_SINK, topic, partition) < ROOM
+    def _has_room(self, topic: str, symbol: str) -> bool:
+        try:
+            return sink_has_room(self._around.log, topic, symbol)
+        except LogClosed:
+            raise
+        except LogError as error:
+            logger.warning("room_unknown", topic=topic, error=str(error), then="history waits", hint="is the log up?")
+            return False
 
     def _is_full(self) -> bool:
         """The log takes nothing: do not hold more and more."""
-        return len(self._pending) > ROOM
+        return len(self._pending) > _MOST_HELD
 
     # --- what goes out ----------------------------------------------------------------------------
 
