@@ -3,6 +3,7 @@
 All mistakes are collected and told at once, by the variable's name.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ _TLS: Final = {
 }
 
 # How many closed klines of each interval a newly watched symbol begins with: enough for every indicator's warm-up.
-_KLINES_HISTORY: Final = {"1s": 1_000, "1m": 1_440, "15m": 1_000, "1h": 1_000, "1d": 1_000}
+_KLINES_HISTORY: Final = "1s=1000,1m=1440,15m=1000,1h=1000,1d=1000"
+_KLINES_ROWS: Final = re.compile(r"(1s|1m|15m|1h|1d)=([0-9]{1,9})")
 _KLINES_MOST: Final = 1_000_000
 
 Problems = dict[str, str]
@@ -91,7 +93,7 @@ def _read(env: FileAwareEnv, base_dir: Path) -> dict[str, Any]:
         "ws_url": env.str("BINANCE_WS_URL", "wss://data-stream.binance.vision"),
         "archive_url": env.str("BINANCE_ARCHIVE_URL", "https://data.binance.vision"),
         "repair_confirm_s": tuple(env.list("REPAIR_CONFIRM_S", [60.0, 600.0, 3600.0], subcast=float) or ()),
-        "klines_history": env.dict("KLINES_HISTORY", _KLINES_HISTORY, subcast_values=int, validate=_klines_history),
+        "klines_history": _rows(env.str("KLINES_HISTORY", _KLINES_HISTORY, validate=_klines_history)),
         "sink_max_delay_s": env.float("SINK_MAX_DELAY_S", 1.0, validate=validate.Range(0.01, 60)),
         "sink_max_rows": env.int("SINK_MAX_ROWS", 20_000, validate=validate.Range(1, 1_000_000)),
         "kafka_brokers": env.str("KAFKA_BROKERS", validate=_brokers, **required),
@@ -123,11 +125,17 @@ def _url(*schemes: str) -> Any:
     return check
 
 
-def _klines_history(rows: Mapping[str, int]) -> None:
-    if not rows.keys() <= _KLINES_HISTORY.keys() or not all(0 <= count <= _KLINES_MOST for count in rows.values()):
-        raise ValidationError(
-            f"is a list such as 1m=1440,1h=1000: of {', '.join(_KLINES_HISTORY)}, each from 0 to {_KLINES_MOST}"
-        )
+def _rows(text: str | None) -> dict[str, int]:
+    """The number of rows by interval, of what is well formed."""
+    return {interval: int(count) for interval, count in _KLINES_ROWS.findall(text or "")}
+
+
+def _klines_history(text: str) -> None:
+    parts = text.split(",") if text else []
+    found = _rows(text)
+    is_list = all(_KLINES_ROWS.fullmatch(part.strip()) for part in parts) and len(found) == len(parts)
+    if not is_list or max(found.values(), default=0) > _KLINES_MOST:
+        raise ValidationError(f"is a list such as {_KLINES_HISTORY}, each interval once, from 0 to {_KLINES_MOST}")
 
 
 def _brokers(text: str) -> None:

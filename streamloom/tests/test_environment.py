@@ -48,6 +48,20 @@ def test_every_mistake_is_told_at_once_by_its_name(environ: pytest.MonkeyPatch, 
     assert "Traceback" not in message
 
 
+def test_how_far_klines_reach_back_is_told_by_interval(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert read_environment(tmp_path).klines_history["1m"] == 1_440
+    given(environ, KLINES_HISTORY="1m=60,1d=7")
+    assert read_environment(tmp_path).klines_history == {"1m": 60, "1d": 7}
+
+
+@pytest.mark.parametrize("text", ["3m=5", "1m=-1", "1m", "1m=many", "1d=9999999"])
+def test_a_history_that_cannot_be_is_refused(environ: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
+    given(environ, KLINES_HISTORY=text)
+
+    with pytest.raises(SystemExit, match="  KLINES_HISTORY: "):
+        read_environment(tmp_path)
+
+
 def test_services_need_the_address_of_every_server(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
     given(environ, STREAMLOOM_MODE="services")
 

@@ -8,12 +8,13 @@ from analytics.models import Dirty, SinkPosition
 from analytics.sink import positions
 from analytics.sink.dispatch import DispatchSink, WakePolicy
 from analytics.sink.marks import Mark, Marks
-from analytics.tests.samples import BTC, TEN, enriched, put, trade
-from ingestion.log.topics import ENRICHED_TRADES, GROUP_SINK
+from analytics.tests.samples import BTC, MINUTE, TEN, candle, enriched, kline_of, put, trade
+from ingestion.log.topics import ENRICHED_TRADES, GROUP_SINK, PRICES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 TRADES = ENRICHED_TRADES.name
+MINUTES = PRICES["1m"].name
 
 
 class Bell:
@@ -31,6 +32,9 @@ class Bell:
 
     def roll_up(self):
         self._ring("roll_up")
+
+    def indicators(self, topic, partition):
+        self._ring(("indicators", topic, partition))
 
     def _ring(self, what):
         if self.is_broken:
@@ -200,3 +204,32 @@ def test_a_partition_that_fails_shows_in_the_pulse(dispatch, log):
     dispatch.step()
 
     assert dispatch.pulse().detail == f"{TRADES}: attempt 2"
+
+
+def minutes_to(log, offset, name=""):
+    """The sink (or, by name, the indicators) has come so far with the minutes."""
+    topic_id = (name and "indicators:") + log.topic_id(MINUTES)
+    SinkPosition.objects.update_or_create(
+        topic_id=topic_id, partition=0, defaults={"topic": name + MINUTES, "next_offset": offset}
+    )
+
+
+def test_indicators_are_woken_for_what_is_stored_until_they_have_come_as_far(log, dispatch, bell, clock):
+    put(log, *(kline_of(candle(TEN + n * MINUTE, (n, n))) for n in range(3)))
+    minutes_to(log, 2)
+    dispatch.step()
+    clock.s += 1
+    dispatch.step()
+    woken = ("indicators", MINUTES, 0)
+    assert bell.rung.count(woken) == 1
+
+    clock.s += 5
+    dispatch.step()
+    assert bell.rung.count(woken) == 2
+
+    minutes_to(log, 2, "indicators:")
+    clock.s += 5
+    dispatch.step()
+    clock.s += 5
+    dispatch.step()
+    assert bell.rung.count(woken) == 2
