@@ -87,7 +87,8 @@ def _rebuild_symbol(log: Log, book: CoverageBook, symbol: str, rows: Sequence[Di
     _publish(log, outcomes)
     told = [(made.candle.open_time, store.version_of(made)) for made in _records(outcomes)]
     doubtful = _prove_holes(log, symbol, outcomes, coverage, [*unstored, *told], standing)
-    _fetch_again(log, symbol, outcomes, standing)
+    if log.end_offset(ENRICHED_TRADES.name, log.partition_of(ENRICHED_TRADES.name, symbol)) - stored_to < _UNREAD_MOST:
+        _fetch_again(log, symbol, outcomes, standing)
     _let_go(outcomes, doubtful)
 
 
@@ -237,8 +238,8 @@ def _is_proved(symbol: str, run: Run, newer: Sequence[tuple[int, Version]]) -> b
 
 
 def _fetch_again(log: Log, symbol: str, outcomes: Sequence[Outcome], standing: Standing) -> None:
-    """Trades that were held once and are not stored any more: said once in a row's life, the repair does the rest."""
-    due = [outcome for outcome in outcomes if outcome.absent and outcome.row.tries == _LOST_AT_TRY]
+    """Trades that were held once and are not stored any more: said now and then, the repair does the rest."""
+    due = [o for o in outcomes if o.absent and o.row.tries and o.row.tries % _LOST_AT_TRY == 0]
     ids = {part.first: part for outcome in due for part in outcome.absent}
     if not ids or not _has_room(log, symbol):
         return
