@@ -82,8 +82,8 @@ class CoverageBook:
 def _changes(symbol: str, since: int, before: int) -> Iterator[CoverageEvent]:
     parameters = {"symbol": symbol, "since": since, "before": before}
     for row in client().query(sql("coverage_of_symbol"), parameters=parameters).result_rows:
-        kind, from_id, to_id, from_time, to_time, cause, known_at, segment = row
-        yield CoverageEvent(kind, symbol, from_id, to_id, from_time, to_time, cause, known_at, segment)
+        kind, *fields = row
+        yield CoverageEvent(kind, symbol, *fields)
 
 
 def trades(symbol: str, from_ms: int, to_ms: int) -> list[Trade]:

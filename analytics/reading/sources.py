@@ -28,10 +28,6 @@ def coverage_before(log: Log) -> Mapping[str, SymbolCoverage]:
         symbol, seq, *fields = row
         oldest = log.start_offset(topic, log.partition_of(topic, symbol))
         if seq < seq_of(log.epoch(topic), oldest):
-            known.setdefault(symbol, []).append(_event(symbol, fields))
+            kind, *rest = fields
+            known.setdefault(symbol, []).append(CoverageEvent(kind, symbol, *rest))
     return {symbol: fold_events(events) for symbol, events in known.items()}
-
-
-def _event(symbol: str, fields: list) -> CoverageEvent:
-    kind, from_id, to_id, from_time, to_time, cause, known_at, segment = fields
-    return CoverageEvent(kind, symbol, from_id, to_id, from_time, to_time, cause, known_at, segment)

@@ -142,6 +142,8 @@ def coverage_rows(events: Sequence[CoverageEvent], seqs: Sequence[int]) -> pa.Ta
             "cause": _words([event.cause for event in events]),
             "known_at": _times([event.known_at for event in events]),
             "segment": pa.array([event.segment for event in events], pa.int64()),
+            "gap": pa.array([event.gap for event in events], pa.int64()),
+            "opened_at": _times([event.opened_at for event in events]),
         }
     )
 

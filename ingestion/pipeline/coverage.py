@@ -159,9 +159,11 @@ class _Folding(msgspec.Struct):
             case CoverageKind.GAP_ASKED:
                 self._note(event)
             case CoverageKind.GAP_CLOSED:
-                self._fill(_span(event))
+                self._fill(_span(event), event.known_at)
+            case CoverageKind.TAIL_CLOSED:
+                self._join_repaired(msgspec.structs.replace(_span(event), closed_at=event.known_at))
             case CoverageKind.HOLE:
-                self._declare(_span(event))
+                self._declare(_span(event), event.known_at)
             case CoverageKind.HOLE_PROVED:
                 self._prove(event)
 
@@ -190,15 +192,15 @@ class _Folding(msgspec.Struct):
         place = _place(self.gaps, asked.from_id, asked.to_id)
         self.gaps[place] = [_asked(gap, event.cause, event.known_at) for gap in self.gaps[place]]
 
-    def _fill(self, span: Span) -> None:
+    def _fill(self, span: Span, known_at: int) -> None:
         known = _subtract(self.gaps, span)
         if known:
             # What is left at both sides is being fetched as well.
             beside = _place(self.gaps, known[0].from_id, known[-1].to_id)
-            self.gaps[beside] = [_asked(gap, REPAIRING, span.opened_at) for gap in self.gaps[beside]]
+            self.gaps[beside] = [_asked(gap, REPAIRING, known_at) for gap in self.gaps[beside]]
         known += _subtract(self.holes, span)
         if known:
-            self._join_repaired(_since(msgspec.structs.replace(span, closed_at=span.opened_at), known))
+            self._join_repaired(_since(msgspec.structs.replace(span, closed_at=known_at), known))
 
     def _join_repaired(self, span: Span) -> None:
         """One gap is one row, though it comes page by page."""
@@ -212,13 +214,13 @@ class _Folding(msgspec.Struct):
                 )
         self.repaired.append(span)
 
-    def _declare(self, span: Span) -> None:
+    def _declare(self, span: Span, known_at: int) -> None:
         """A hole is told again when its bounds are known better: it stays what it was."""
         missing, told = _subtract(self.gaps, span), _subtract(self.holes, span)
         if told and not missing:
             span = msgspec.structs.replace(told[0], from_time=span.from_time, to_time=span.to_time)
         else:
-            span = _since(msgspec.structs.replace(span, asked_at=span.opened_at), missing + told)
+            span = _since(msgspec.structs.replace(span, asked_at=known_at), missing + told)
         _insert(self.holes, span)
 
     def _prove(self, event: CoverageEvent) -> None:
@@ -236,7 +238,7 @@ def _span(event: CoverageEvent) -> Span:
         event.to_id,
         event.from_time or 0,
         event.to_time or 0,
-        event.known_at,
+        event.known_at if event.opened_at is None else event.opened_at,
         event.cause,
     )
 

@@ -18,7 +18,8 @@ from markets.types import DAY_MS
 class Gap(msgspec.Struct, gc=False):
     """Missing ids ``from_id..to_id``; the times are those of the trades held next to them.
 
-    ``proved``: a hole of which the exchange counts no trade either.
+    ``proved``: a hole of which the exchange counts no trade either. ``name`` and ``opened_at``: of the gap that it was
+    first, or is a part of (null: from before there were names).
     """
 
     from_id: int
@@ -27,9 +28,23 @@ class Gap(msgspec.Struct, gc=False):
     to_time: int
     cause: str
     proved: bool = False
+    name: int | None = None
+    opened_at: int | None = None
 
     def touches(self, from_ms: int, to_ms: int) -> bool:
         return self.from_time < to_ms and self.to_time >= from_ms
+
+
+class Behind(msgspec.Struct):
+    """The end was found to be behind the exchange: ids from ``name`` on were missing before anybody could know which.
+
+    ``caught_up``: those up to here have come by REST.
+    """
+
+    name: int
+    opened_at: int
+    cause: str
+    caught_up: int
 
 
 class Segment(msgspec.Struct):
@@ -72,6 +87,7 @@ class Holdings(msgspec.Struct):
     segments: list[Segment] = []
     pending_from: int | None = None
     joined: tuple[int, str] | None = None
+    behind: Behind | None = None
 
     def open_segment(self) -> Segment | None:
         """The segment that the next trade belongs to, if any."""
@@ -137,8 +153,7 @@ class Holdings(msgspec.Struct):
             segment = self._new_segment(trade_id, time, clock, events)
         if trade_id > segment.hi + 1:
             # The first trade may lie before the covered minute (its `want` named an older id): ids below are not later.
-            cause = self._cause_above(segment)
-            gap = Gap(segment.hi + 1, trade_id - 1, min(segment.hi_time, time), time, cause)
+            gap = self._gap_above(segment, trade_id, time, clock)
             segment.gaps.append(gap)
             events.append(self._event(CoverageKind.GAP_OPENED, gap, clock))
         if trade_id == segment.lo:
@@ -157,6 +172,31 @@ class Holdings(msgspec.Struct):
         if self.joined is not None and self.joined[0] == segment.hi:
             return self.joined[1]
         return Cause.START if segment.hi < segment.lo else Cause.STREAM
+
+    def _gap_above(self, segment: Segment, trade_id: int, time: int, clock: int) -> Gap:
+        first, times = segment.hi + 1, (min(segment.hi_time, time), time)
+        behind = self.behind
+        if behind is not None and behind.caught_up == segment.hi:
+            # More of what was found to be missing at the end: the same gap.
+            return Gap(first, trade_id - 1, *times, behind.cause, False, behind.name, behind.opened_at)
+        return Gap(first, trade_id - 1, *times, self._cause_above(segment), False, first, clock)
+
+    def fall_behind(self, clock: int) -> None:
+        """The exchange counts fills after the newest that is held."""
+        segment = self.open_segment()
+        if segment is None or segment.hi < segment.lo:
+            return
+        if self.behind is None or self.behind.caught_up != segment.hi:
+            self.behind = Behind(segment.hi + 1, clock, self._cause_above(segment), segment.hi)
+
+    def catch_up(self, trade_id: int, time_before: int, time: int, clock: int) -> list[CoverageEvent]:
+        """REST brought the id that follows the newest: it was missing at the end, where no gap showed it."""
+        behind = self.behind
+        if behind is None or behind.caught_up + 1 != trade_id:
+            return []
+        behind.caught_up = trade_id
+        found = Gap(trade_id, trade_id, time_before, time, behind.cause, False, behind.name, behind.opened_at)
+        return [self._event(CoverageKind.TAIL_CLOSED, found, clock)]
 
     def _reopen(self, segment: Segment, cause: str, clock: int, events: list[CoverageEvent]) -> Segment:
         """No id lies between: the segment that ended goes on."""
@@ -197,16 +237,16 @@ class Holdings(msgspec.Struct):
         gap = spans[index]
         rest = []
         if trade_id > gap.from_id:
-            rest.append(Gap(gap.from_id, trade_id - 1, gap.from_time, max(time, gap.from_time), gap.cause, gap.proved))
+            rest.append(_replace(gap, to_id=trade_id - 1, to_time=max(time, gap.from_time)))
         if trade_id < gap.to_id:
-            rest.append(Gap(trade_id + 1, gap.to_id, min(time, gap.to_time), gap.to_time, gap.cause, gap.proved))
+            rest.append(_replace(gap, from_id=trade_id + 1, from_time=min(time, gap.to_time)))
         spans[index : index + 1] = rest
-        filled = Gap(
-            trade_id,
-            trade_id,
-            time if trade_id > gap.from_id else gap.from_time,
-            time if trade_id < gap.to_id else gap.to_time,
-            gap.cause,
+        filled = _replace(
+            gap,
+            from_id=trade_id,
+            to_id=trade_id,
+            from_time=time if trade_id > gap.from_id else gap.from_time,
+            to_time=time if trade_id < gap.to_id else gap.to_time,
         )
         return self._event(CoverageKind.GAP_CLOSED, filled, clock)
 
@@ -264,12 +304,14 @@ class Holdings(msgspec.Struct):
             if part.hi < part.lo:
                 # Before its first trade: the id that it was wanted from is missing with those below it, which may be
                 # older than the coverage. Those above it are not.
+                if self.joined is not None and self.joined[0] == part.hi:
+                    self.joined = part.lo, self.joined[1]
                 part.lo, part.hi = part.lo + 1, part.lo
         gaps = [Gap(low.hi + 1, high.lo - 1, low.hi_time, _start_of(high), cause) for low, high in pairwise(parts)]
         first = parts[0]
         if from_id < first.lo:
             gaps.insert(0, Gap(from_id, first.lo - 1, covered_from, _start_of(first), cause))
-        new = [gap for gap in gaps if gap.from_id <= gap.to_id]
+        new = [_replace(gap, name=gap.from_id, opened_at=clock) for gap in gaps if gap.from_id <= gap.to_id]
         widened = [_widen(part.gaps[0], new) for part in parts if part.gaps and part.gaps[0].from_id == part.lo]
         self.segments = self.segments[: -len(parts)] + [segment]
         segment.gaps = sorted([*new, *(gap for part in parts for gap in part.gaps)], key=_first_id)
@@ -304,9 +346,9 @@ class Holdings(msgspec.Struct):
         hole = _part(gap, from_id, to_id, cause)
         rest = []
         if gap.from_id < hole.from_id:
-            rest.append(Gap(gap.from_id, hole.from_id - 1, gap.from_time, gap.to_time, gap.cause))
+            rest.append(_replace(gap, to_id=hole.from_id - 1))
         if gap.to_id > hole.to_id:
-            rest.append(Gap(hole.to_id + 1, gap.to_id, gap.from_time, gap.to_time, gap.cause))
+            rest.append(_replace(gap, from_id=hole.to_id + 1))
         index = segment.gaps.index(gap)
         segment.gaps[index : index + 1] = rest
         place = bisect_left(segment.holes, hole.from_id, key=lambda item: item.from_id)
@@ -328,9 +370,7 @@ class Holdings(msgspec.Struct):
         parts = [(hole.from_id, from_id - 1, False), (from_id, to_id, True), (to_id + 1, hole.to_id, False)]
         index = segment.holes.index(hole)
         segment.holes[index : index + 1] = [
-            Gap(first, last, hole.from_time, hole.to_time, hole.cause, proved)
-            for first, last, proved in parts
-            if first <= last
+            _replace(hole, from_id=first, to_id=last, proved=proved) for first, last, proved in parts if first <= last
         ]
         return self._event(CoverageKind.HOLE_PROVED, _part(hole, from_id, to_id, hole.cause), clock)
 
@@ -342,7 +382,8 @@ class Holdings(msgspec.Struct):
             # Where nothing is stored yet its time is not known: no minute before the segment is touched.
             begins = max(from_time, min(segment.lo_time, segment.covered_from))
             for first, last in _between([*segment.gaps, *segment.holes], low, high):
-                gap = Gap(first, last, begins, max(begins, min(to_time, segment.hi_time)), Cause.LOST)
+                ends = max(begins, min(to_time, segment.hi_time))
+                gap = Gap(first, last, begins, ends, Cause.LOST, False, first, clock)
                 segment.gaps.insert(bisect_left(segment.gaps, first, key=_first_id), gap)
                 events.append(self._event(CoverageKind.GAP_OPENED, gap, clock))
         return events
@@ -385,15 +426,27 @@ class Holdings(msgspec.Struct):
         )
 
     def _event(self, kind: CoverageKind, gap: Gap, clock: int) -> CoverageEvent:
-        return CoverageEvent(kind, self.symbol, gap.from_id, gap.to_id, gap.from_time, gap.to_time, gap.cause, clock)
+        return CoverageEvent(
+            kind,
+            self.symbol,
+            gap.from_id,
+            gap.to_id,
+            gap.from_time,
+            gap.to_time,
+            gap.cause,
+            clock,
+            gap=gap.name,
+            opened_at=gap.opened_at,
+        )
 
 
 _NOTHING: list[CoverageEvent] = []
+_replace = msgspec.structs.replace
 
 
 def _part(gap: Gap, from_id: int, to_id: int, cause: str) -> Gap:
     """What the gap and ``from_id..to_id`` share, with the gap's times: no id between its neighbours is held."""
-    return Gap(max(gap.from_id, from_id), min(gap.to_id, to_id), gap.from_time, gap.to_time, cause)
+    return _replace(gap, from_id=max(gap.from_id, from_id), to_id=min(gap.to_id, to_id), cause=cause)
 
 
 def _between(spans: list[Gap], low: int, high: int) -> Iterator[tuple[int, int]]:

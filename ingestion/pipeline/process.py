@@ -31,6 +31,8 @@ from ingestion.pipeline.records import (
 )
 from markets.types import MINUTE_MS, Asset
 
+# The source of trades that REST brought; only they can be the ones that were found to be missing at the end.
+REST = "rest"
 # Rises when the layout below changes in a way that old bytes do not fit. An unknown version is refused.
 STATE_VERSION = 2
 # After years of silence the empty minutes come in portions, so that no commit holds them all.
@@ -123,6 +125,7 @@ class SymbolProcessor:
     def _trade(self, index: int, trade: Trade, frame: bytes, origin: str) -> None:
         state = self.state
         clock = max(state.clock, trade.trade_time, trade.event_time or 0)
+        behind = state.holdings.behind
         verdict, events = state.holdings.accept(trade.trade_id, trade.trade_time, trade.last_id, clock)
         if verdict is Verdict.DUPLICATE:
             self._out.duplicates += 1
@@ -130,6 +133,8 @@ class SymbolProcessor:
         if verdict is Verdict.BEFORE_COVERAGE:
             self._dead(Reason.BEFORE_COVERAGE, f"trade {trade.trade_id}", frame, origin)
             return
+        if behind is not None and verdict is Verdict.NEW:
+            events = [*events, *self._catch_up(trade, clock)]
         state.clock = clock
         if events:
             self._tell(events)
@@ -137,6 +142,15 @@ class SymbolProcessor:
         again = verdict is Verdict.FILLED and events[0].cause == Cause.LOST
         late = again or self._place(trade)
         self._out.enriched.append((index, enrich(trade, self._asset, clock, late)))
+
+    def _catch_up(self, trade: Trade, clock: int) -> list[CoverageEvent]:
+        """A trade above the newest while the end was behind: REST brings what was missing, or the stream goes on."""
+        holdings = self.state.holdings
+        newest = self.state.newest
+        if trade.source != REST:
+            holdings.behind = None
+            return []
+        return holdings.catch_up(trade.trade_id, newest[1] if newest else trade.trade_time, trade.trade_time, clock)
 
     def _place(self, trade: Trade) -> bool:
         """Put the trade into its minute; True when that minute was closed before (the trade is late)."""
@@ -198,6 +212,8 @@ class SymbolProcessor:
     def _publish(self, closed: tuple[list[CandleRecord], list[CoverageEvent]]) -> None:
         self._out.candles += closed[0]
         self._out.coverage += closed[1]
+        if any(event.kind == CoverageKind.TAIL_BEHIND for event in closed[1]):
+            self.state.holdings.fall_behind(self.state.clock)
 
     def _dead(self, reason: Reason, detail: str, frame: bytes, origin: str) -> None:
         self._out.dead_letters.append(DeadLetter(reason, detail, origin, frame, self.state.clock, self.state.symbol))
@@ -239,16 +255,18 @@ def condense(events: list[CoverageEvent]) -> list[CoverageEvent]:
 
 def _continues(last: CoverageEvent, event: CoverageEvent) -> bool:
     return (
-        last.kind == event.kind == CoverageKind.GAP_CLOSED
+        last.kind == event.kind
+        and event.kind in _FILLS
         and last.symbol == event.symbol
         and last.to_id is not None
         and event.from_id == last.to_id + 1
-        and event.cause == last.cause
+        and (event.cause, event.gap, event.opened_at) == (last.cause, last.gap, last.opened_at)
     )
 
 
-# What changes nothing of what is held.
-_NO_CHANGE = frozenset((CoverageKind.TAIL_BEHIND, CoverageKind.GAP_ASKED))
+_FILLS = frozenset((CoverageKind.GAP_CLOSED, CoverageKind.TAIL_CLOSED))
+# What changes nothing of what is known to be missing.
+_NO_CHANGE = frozenset((CoverageKind.TAIL_BEHIND, CoverageKind.TAIL_CLOSED, CoverageKind.GAP_ASKED))
 # A jump of ids in the stream may be frames out of order.
 _JUMPS = frozenset((Cause.STREAM, Cause.DISCONNECT, Cause.OURS))
 

@@ -285,6 +285,7 @@ class CoverageKind(StrEnum):
     GAP_OPENED = "gap_opened"
     GAP_ASKED = "gap_asked"
     GAP_CLOSED = "gap_closed"
+    TAIL_CLOSED = "tail_closed"
     HOLE = "hole"
     HOLE_PROVED = "hole_proved"
     TAIL_BEHIND = "tail_behind"
@@ -300,7 +301,8 @@ class CoverageEvent(msgspec.Struct, frozen=True, gc=False):
     below and above; gap_asked names ids that repair could not have yet (``cause``: what came of asking);
     gap_closed names only the ids that were filled since the last event, and a hole takes its ids out of the gaps
     (told again: its times are known better), ``hole_proved`` names ids of holes. ``tail_behind``: ``from_id``
-    is the first id that may be missing at the end, ``to_id`` null.
+    is the first id that may be missing at the end, ``to_id`` null; ``tail_closed``: ids that were missing there, and
+    have come. ``gap``: the first id that was missing when the gap opened, ``opened_at``: when; together its name.
     """
 
     kind: str
@@ -312,6 +314,8 @@ class CoverageEvent(msgspec.Struct, frozen=True, gc=False):
     cause: str
     known_at: int
     segment: int | None = None
+    gap: int | None = None
+    opened_at: int | None = None
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):

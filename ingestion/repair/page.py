@@ -77,7 +77,9 @@ def _wanted(work: SymbolWork, target: Target, rows: Sequence[Trade], ids: Sequen
         for run in runs[overlapping(runs, ids[0], ids[-1])]
     ]
     if isinstance(target, Tail):
-        ranges.append((target.from_id, ids[-1]))
+        # What is newer than the suspicion was perhaps never lost: the stream brings it.
+        lost = [row.trade_id for row in rows if row.trade_time <= target.time]
+        ranges += [(target.from_id, lost[-1])] if lost else []
     places = [(bisect_left(ids, start), bisect_right(ids, end)) for start, end in joined(ranges)]
     return [row for start, end in places for row in rows[start:end]]
 

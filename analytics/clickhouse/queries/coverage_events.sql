@@ -9,6 +9,8 @@ SELECT
     toUnixTimestamp64Milli(to_time) AS to_ms,
     cause,
     toUnixTimestamp64Milli(known_at) AS known_ms,
-    segment
+    segment,
+    gap,
+    toUnixTimestamp64Milli(opened_at) AS opened_ms
 FROM coverage_events FINAL
 ORDER BY symbol, seq

@@ -1,5 +1,6 @@
 """What readers are told of gaps: since when, why, what becomes of them, and each as one row."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,8 +9,10 @@ from ingestion.pipeline.coverage import MOST_REPAIRED, Span, apply_events, fold_
 from ingestion.pipeline.holdings import Holdings, Verdict
 from ingestion.pipeline.process import SymbolProcessor, condense, dump_state, load_state
 from ingestion.pipeline.records import Asked, CoverageEvent, CoverageKind, Hole, Joined, Proved
-from ingestion.tests.pipeline.factories import START, make_trade
+from ingestion.pipeline.window import empty_candle
+from ingestion.tests.pipeline.factories import START, kline_of, make_trade
 from ingestion.tests.pipeline.run import ASSET, WANT, Run
+from markets.types import Interval
 
 
 def event(kind, from_id, to_id, known_at, cause="stream"):
@@ -118,6 +121,31 @@ def test_a_hole_is_as_old_as_its_gap_and_proved_when_the_exchange_counts_none_ei
         (2, 3, START + 1_002, "repairing"),
         (6, 9, START + 1_002, "repairing"),
     ]
+
+
+def behind_at(trade_id, at_ms):
+    """A closed kline that counts a fill which is not held."""
+    candle = msgspec.structs.replace(empty_candle("BTCUSDT", Interval.M1, START, 1), trades=trade_id)
+    return kline_of(candle, START + at_ms, first_fill_id=1, last_fill_id=trade_id)
+
+
+def test_what_was_missing_at_the_end_is_one_row_with_what_the_next_trade_shows_to_be_missing():
+    """The closed kline tells of a loss before any id can: 4 to 9 are one gap, though 4 and 5 were in none."""
+    run = Run(WANT, *trades(1, 2, 3), behind_at(5, 63_100))
+    run.take(make_trade(4, 400, source="rest"), make_trade(5, 500, source="rest"), make_trade(10, 64_000))
+
+    open_gap = coverage_of(run)
+    assert rows(open_gap.repaired) == [(4, 5, START + 63_100, START + 63_100)]
+    assert rows(open_gap.gaps) == [(6, 9, START + 63_100, None)]
+
+    run.take(*(make_trade(i, 63_200 + i, source="rest") for i in range(6, 10)))
+    assert [(span.from_id, span.to_id, span.cause) for span in coverage_of(run).repaired] == [(4, 9, "stream")]
+
+
+def test_a_stream_that_goes_on_by_itself_was_not_behind():
+    run = Run(WANT, *trades(1, 2, 3), behind_at(5, 63_100), *trades(4, 5), make_trade(6, 64_000, source="rest"))
+
+    assert coverage_of(run).repaired == ()
 
 
 # --- one row each -------------------------------------------------------------------------------------
