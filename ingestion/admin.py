@@ -96,6 +96,10 @@ class BackfillAdmin(ModelAdmin):
             "symbol": request.GET.get("symbol", ""),
         }
 
+    def has_change_permission(self, request: HttpRequest, obj: Backfill | None = None) -> bool:
+        """A row is looked at, and changed by the actions of the list only."""
+        return super().has_change_permission(request, obj) and obj is None
+
     def has_delete_permission(self, request: HttpRequest, obj: Backfill | None = None) -> bool:
         """Only those that are over: a worker must not lose the row it works on."""
         return super().has_delete_permission(request, obj) and (obj is None or obj.is_over)

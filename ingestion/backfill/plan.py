@@ -1,7 +1,6 @@
 """Which ids are missing, and which files may hold them. Pure."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -53,8 +52,10 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def steps(self) -> int:
         """How many there are."""
+        if self.to_ms <= self.from_ms:
+            return 0
         first, last = self.from_ms // DAY_MS, -(-self.to_ms // DAY_MS)
-        return max(0, last - first) * len(self.data_sets)
+        return (last - first) * len(self.data_sets)
 
     def step(self, number: int) -> Step:
         """The step with that number, from 0: day by day, the oldest first."""
@@ -98,8 +99,3 @@ def needed_ids(
         *below,
         *(Needed(max(gap.from_id, floor + 1), gap.to_id, gap.from_time, gap.to_time) for gap in gaps),
     )
-
-
-def days_of(first_ms: int, last_ms: int) -> Sequence[int]:
-    """The starts of the UTC days of ``[first_ms, last_ms)``."""
-    return range(first_ms - first_ms % DAY_MS, last_ms, DAY_MS)

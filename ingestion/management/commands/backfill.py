@@ -106,7 +106,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         with _progress(console) as bars:
             bar = bars.add_task(row.symbol, total=1.0, detail="", backfill=row)
-            follow = _watch if settings.STREAMLOOM_MODE == "embedded" else _work
+            follow = look_on if settings.STREAMLOOM_MODE == "embedded" else _work
             row = follow(row, stop, lambda now: _show(bars, bar, now))
         if not row.is_over:
             console.print(f"It goes on in the background. manage.py backfill --status; --cancel {row.pk} ends it.")
@@ -135,11 +135,11 @@ def _queue(options: dict[str, Any]) -> Backfill:
         raise CommandError(f"Not possible: {problem}.") from problem
 
 
-def _watch(row: Backfill, stop: threading.Event, show: Any) -> Backfill:
+def look_on(row: Backfill, stop: threading.Event, show: Any) -> Backfill:
     """Look on while the process that holds the log does it."""
     while not stop.wait(_LOOK_S):
         row.refresh_from_db()
-        if not row.lease_token and not _somebody_works():
+        if not row.is_over and not row.lease_token and not _somebody_works():
             row.note = "waits for the demo: nothing else may write to its log. Start it: manage.py demo"
         show(row)
         if row.is_over:
