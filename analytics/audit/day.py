@@ -61,6 +61,7 @@ def audit_day(known: Known, start: int) -> Day:
         digest=digest(rows),
         ids=tuple(parts),
         disputes=tuple(_disputes(seen, buckets)),
+        reports=tuple(reads.reports(symbol, (Interval.M1, *CHECKED), span)),
         differences=tuple(found),
         restated=_restated(symbol, seen, found),
     )

@@ -70,13 +70,25 @@ class Dispute(msgspec.Struct, frozen=True):
     fields: dict[str, list[str]]
 
 
+class Reports(msgspec.Struct, frozen=True):
+    """A bucket of which the exchange's own reports differ, as far as more than one is still stored.
+
+    The one that counts is compared with ours, so this is no difference. ``sources``: where they came from.
+    """
+
+    interval: str
+    open_time: int
+    sources: list[str]
+
+
 class Day(msgspec.Struct, frozen=True):
     """What was found of one symbol and UTC day, from ``start`` up to ``until`` (exclusive, epoch ms).
 
     ``trades``: ids that are stored, ``rows`` of the table they are in before it merges; ``candles`` of 1m, of which
     ``certified`` and ``disputed`` by their verdict; ``waiting``: buckets that a rebuild, a roll-up or the sink has
     still to do; ``uncertified``: minutes that equal the exchange's and have no verdict yet. ``disputes``: candles of
-    every interval that differ from the exchange's and are told as such. ``digest``: of the stored 1m candles
+    every interval that differ from the exchange's and are told as such; ``reports``: where the exchange differs from
+    itself. ``digest``: of the stored 1m candles
     (ingestion.pipeline.digest).
     """
 
@@ -96,6 +108,7 @@ class Day(msgspec.Struct, frozen=True):
     digest: str
     ids: tuple[Account, ...] = ()
     disputes: tuple[Dispute, ...] = ()
+    reports: tuple[Reports, ...] = ()
     differences: tuple[Difference, ...] = ()
     # What --repair publishes again, by open time: no part of the JSON.
     restated: dict[int, Candle] = {}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from analytics.audit.findings import Reports
 from analytics.audit.ids import Ids
 from analytics.candles import store
 from analytics.clickhouse.client import client
@@ -131,6 +132,11 @@ def klines(symbol: str, intervals: Sequence[Interval], span: Span) -> dict[tuple
         kline = Kline(symbol, row[0], *row[1:-2], True, *row[-2:])
         found[Interval(kline.interval), kline.open_time] = kline
     return found
+
+
+def reports(symbol: str, intervals: Sequence[Interval], span: Span) -> list[Reports]:
+    """Where reports of the exchange that are still stored do not say the same."""
+    return [Reports(*row) for row in _ask("audit_reports", symbol=symbol, intervals=list(intervals), **span._asdict())]
 
 
 def verdicts(symbol: str, span: Span) -> dict[tuple[int, int], str]:

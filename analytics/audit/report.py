@@ -77,7 +77,23 @@ def lines(days: Iterable[Day]) -> list[str]:
             f"{_fields(dispute.fields)}"
             for dispute in day.disputes[:_MOST_LINES]
         ]
+        told += _notes(day)
     return told
+
+
+def _notes(day: Day) -> list[str]:
+    """What is worth knowing and no difference."""
+    notes = []
+    if day.uncertified:
+        notes.append(
+            f"{day.symbol} {day.day}: {day.uncertified:,} minutes equal the exchange's and have no verdict yet"
+        )
+    for one in day.reports[:_MOST_LINES]:
+        place = f"{day.symbol} {day.day} {one.interval} {_time(one.open_time)}"
+        notes.append(
+            f"{place}: the exchange's own reports differ ({', '.join(one.sources)}); the better one is compared"
+        )
+    return notes
 
 
 def _place(one: Difference) -> str:

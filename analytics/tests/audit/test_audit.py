@@ -167,6 +167,7 @@ def test_the_exchanges_larger_candles_are_an_independent_check_of_the_minutes(he
     day = healthy.settle().day()
 
     assert day.differences == ()
+    assert {one.interval for one in day.reports} <= {"15m", "1h"}
     assert [(one.interval, one.open_time) for one in day.disputes] == [("15m", TEN + 15 * MINUTE), ("1h", TEN)]
 
 
@@ -240,3 +241,26 @@ def trade_columns() -> list[str]:
         "AND default_kind != 'ALIAS'"
     )
     return [row[0] for row in rows.result_rows]
+
+
+def test_where_the_exchange_differs_from_itself_is_told_and_no_difference(healthy) -> None:
+    client().command("SYSTEM STOP MERGES klines")
+    [kline] = minute_klines()[3:4]
+    short = type(kline)(
+        **{
+            **{name: getattr(kline, name) for name in kline.__struct_fields__},
+            "trades": 1,
+            "source": "archive",
+            "recheck": True,
+        }
+    )
+    put(healthy.stage.log, short)
+
+    day = healthy.settle().day()
+    client().command("SYSTEM START MERGES klines")
+
+    assert day.differences == ()
+    assert day.certified == 120
+    assert [(one.interval, one.open_time, one.sources) for one in day.reports] == [
+        ("1m", kline.open_time, ["archive", "binance"])
+    ]
