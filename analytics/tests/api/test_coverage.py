@@ -1,6 +1,6 @@
 import pytest
 
-from analytics.tests.samples import BTC, MINUTE, TEN, enriched, live, segment, span, trade
+from analytics.tests.samples import BTC, MINUTE, TEN, candle, closed, enriched, live, segment, span, trade
 from ingestion.log import codec
 from ingestion.log.topics import COVERAGE
 from ingestion.pipeline.coverage import MOST_REPAIRED
@@ -131,3 +131,45 @@ def test_a_symbol_without_data_has_nothing(get, lossy):
     body = get("/coverage", symbol="ADAUSDT").json()
 
     assert (body["segments"], body["held"], body["complete"], body["first_trade_id"]) == ([], 0, False, None)
+
+
+ANSWERS = (
+    ("/candles", {"interval": "1m", "from_": TEN, "to": TEN + 10 * MINUTE}),
+    ("/candles", {"interval": "1h", "from_": TEN, "to": TEN + 10 * MINUTE}),
+    ("/candles", {"interval": "1m", "from_": TEN, "to": TEN + 10 * MINUTE, "source": "exchange"}),
+    ("/trades", {"from_": TEN, "to": TEN + 10 * MINUTE}),
+    ("/stats/volume", {"window": "10m"}),
+    ("/stats/volatility", {"window": "10m"}),
+    ("/stats/spikes", {"window": "10m"}),
+)
+
+
+@pytest.mark.parametrize(("path", "asked"), ANSWERS)
+def test_every_answer_says_what_is_missing_and_is_complete_again_once_a_hole_is_proved(get, stage, path, asked):
+    def block():
+        return get(path, symbol=BTC, **asked).json()["coverage"]
+
+    lost, times = (10, 14), (TEN + MINUTE - 1, TEN + 2 * MINUTE)
+    stage.tell(
+        *(closed(candle(TEN + n * MINUTE, (10 * n + (5 if n == 1 else 0), 10 * n + 9))) for n in range(10)),
+        segment(0, TEN),
+        span(OPENED, lost, times),
+        live(TEN + 10 * MINUTE, TEN + 10 * MINUTE, last_trade_id=99, last_trade_time=TEN + 10 * MINUTE - 1),
+    )
+
+    states = []
+    for kind in (CoverageKind.GAP_ASKED, HOLE, CoverageKind.HOLE_PROVED):
+        found = block()
+        states.append((found["complete"], found["missing"], found["holes"], [gap["state"] for gap in found["gaps"]]))
+        stage.tell(span(kind, lost, times, cause="repairing" if kind == CoverageKind.GAP_ASKED else "not_served"))
+    proved = block()
+
+    assert states == [
+        (False, 5, 0, ["open"]),
+        (False, 5, 0, ["repairing"]),
+        (False, 5, 5, ["hole"]),
+    ]
+    assert (proved["complete"], proved["missing"], proved["holes"]) == (True, 0, 5)
+    assert [(gap["state"], gap["proved"]) for gap in proved["gaps"]] == [("hole", True)]
+    listed = get("/symbols", enabled="true").json()["symbols"]
+    assert [row["complete"] for row in listed if row["symbol"] == BTC] == [True]
