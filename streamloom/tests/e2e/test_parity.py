@@ -18,7 +18,7 @@ from streamloom.tests.e2e import answers, digests, oracle, verdict
 from streamloom.tests.e2e.answers import Json
 from streamloom.tests.e2e.exchange import RunningExchange
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 SEED = 9
 # BTCUSDT trades twice a second of its time; DOTUSDT has minutes without any trade.
@@ -78,7 +78,7 @@ def test_live_history_and_replay_of_the_same_trades_have_one_digest(tmp_path: Pa
     exchange = RunningExchange("--seed", SEED, "--start", "2026-03-02T10:00:30Z", "--speed", 30)
     try:
         with following(exchange, tmp_path / "live", "--history", "0") as live:
-            begun = live.until(lambda: answers.coverage(live, SYMBOLS[0]).get("feed_time"), "the first frame")
+            begun = live.until(lambda: answers.coverage(live, SYMBOLS[0]).get("feed_time"), "the first frame", 400)
             live.until(
                 lambda: answers.coverage(live, SYMBOLS[0])["feed_time"] >= begun + MINUTES * MINUTE_MS, "some minutes"
             )
