@@ -86,7 +86,7 @@ def judge(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> Candl
     state = _state(bucket, candle, coverage, standing)
     difference = compare(candle, bucket.kline) if bucket.kline is not None and state == DISPUTED else None
     if not _is_new(bucket.version, candle, state, difference):
-        return No.NOTHING_NEW
+        return No.WAIT if state == CLOSED and _is_ahead(bucket, coverage, standing) else No.NOTHING_NEW
     return CandleRecord(
         candle,
         state,
@@ -159,9 +159,20 @@ def _is_cut(bucket: Bucket, kline: Kline, coverage: SymbolCoverage, standing: St
     counts_before = counts_more or 0 <= kline.first_fill_id < fills[0].first_id
     if counts_before and any(part.from_id == first for part in coverage.segments):
         return True
-    is_newest = standing.newest_id is not None and standing.newest_id <= last
-    is_end = is_newest or any(part.to_id == last for part in coverage.segments)
+    is_end = _is_newest(bucket, standing) or any(part.to_id == last for part in coverage.segments)
     return is_end and (counts_more or kline.last_fill_id > fills[-1].last_id)
+
+
+def _is_ahead(bucket: Bucket, coverage: SymbolCoverage, standing: Standing) -> bool:
+    """True when the kline counts trades that the next one held will show to be missing, or not to be."""
+    is_cut = bucket.kline is not None and _is_cut(bucket, bucket.kline, coverage, standing)
+    return is_cut and _is_newest(bucket, standing)
+
+
+def _is_newest(bucket: Bucket, standing: Standing) -> bool:
+    """True when nothing newer is held than the bucket's trades."""
+    inside = [trade.trade_id for trade in bucket.trades if bucket.open_time <= trade.trade_time < bucket.end]
+    return bool(inside) and standing.newest_id is not None and standing.newest_id <= inside[-1]
 
 
 def _is_new(version: Version | None, candle: Candle, state: str, difference: dict[str, list[str]] | None) -> bool:

@@ -111,9 +111,19 @@ def test_a_row_that_counts_more_than_the_newest_trade_held_waits_for_the_others(
     put(log, segment(1, TEN), live(NEXT + 5_000, NEXT, last_trade_id=2), *trades(1, 2), closed(candle(TEN, (1, 2))))
     put(log, rest(WHOLE))
     assert verdicts(log) == []
+    assert Dirty.objects.get(interval="1m").open_time == TEN
 
     put(log, *trades(3, late=True), live(NEXT + 6_000, NEXT, last_trade_id=3))
     assert verdicts(log) == [("certified", "late")]
+
+
+def test_a_row_that_counts_more_than_there_is_is_disputed_once_the_next_trade_shows_it(clickhouse, log):
+    put(log, segment(0, TEN), live(NEXT + 5_000, NEXT, last_trade_id=2), *trades(1, 2), closed(candle(TEN, (1, 2))))
+    put(log, rest(WHOLE))
+    assert verdicts(log) == []
+
+    put(log, enriched(trade(3, NEXT + 6_000)), live(NEXT + 6_000, NEXT, last_trade_id=3))
+    assert verdicts(log) == [("disputed", "verdict")]
 
 
 def test_a_row_that_lacks_fills_as_we_do_proves_nothing(store):
