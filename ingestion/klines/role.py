@@ -1,11 +1,9 @@
 """The loop of ``ingest_klines``: read the streams and the log, ask REST for what is missing, write, keep progress."""
 
 import random
-import time
-from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 import structlog
@@ -13,14 +11,13 @@ from django.db import Error as DatabaseError
 
 from ingestion.binance.backoff import Backoff
 from ingestion.binance.errors import BadAnswer, BadRequest, ExchangeBusy, ExchangeError, RegionRefused, WeightSpent
-from ingestion.binance.feed import ConnectionState
 from ingestion.klines import metrics
 from ingestion.klines.board import Board
 from ingestion.klines.follow import LogFollower
-from ingestion.klines.progress import Places
-from ingestion.klines.track import PAGE_ROWS, Aim, Policy, Question
+from ingestion.klines.surroundings import THREADS, Rest, Surroundings, learn_limits, page_of
+from ingestion.klines.track import Aim, Policy, Question
 from ingestion.log import codec
-from ingestion.log.port import Log, LogClosed, LogError
+from ingestion.log.port import LogClosed, LogError
 from ingestion.log.room import sink_has_room
 from ingestion.log.topics import DEAD_LETTERS, PRICES
 from ingestion.pipeline.records import DeadLetter, Kline
@@ -29,7 +26,6 @@ from markets.types import MINUTE_MS, Interval
 
 logger = structlog.get_logger(__name__)
 
-THREADS: Final = 4
 # History never takes the last threads: what is new would wait for it.
 _HISTORY_THREADS: Final = 2
 # Klines that the log did not take yet; with more of them nothing further is asked for.
@@ -43,52 +39,6 @@ _SAVE_EVERY_S: Final = 5.0
 _STALE_S: Final = 15.0
 _FIRST_FRAME_S: Final = 5.0
 _REGION_S: Final = 60.0
-
-
-class Rest(Protocol):
-    """What this role asks the exchange: a part of ``BinanceRest``. Blocking; raises ExchangeError."""
-
-    def server_time(self) -> int: ...
-
-    def learn_limits(self, symbol: str) -> None: ...
-
-    def klines(
-        self, symbol: str, interval: str, *, start_time: int | None, end_time: int | None, limit: int
-    ) -> list[Kline]: ...
-
-
-class Streams(Protocol):
-    """Where closed kline frames come from: ``KlineStreams``."""
-
-    def watch(self, all_symbols: Sequence[str], klines_only: Sequence[str]) -> None: ...
-
-    def turn(self, seconds: float) -> None: ...
-
-    def take(self) -> tuple[list[Kline], list[DeadLetter]]: ...
-
-    def clocks(self) -> Mapping[str, int]: ...
-
-    def states(self) -> list[ConnectionState]: ...
-
-    def refused_by_region(self) -> str | None: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What the role works with. ``watched``: symbol -> are its trades watched too? ``rest`` answers what is new,
-    ``history`` what is old, with less of the weight. ``clock``: the machine's time, epoch seconds."""
-
-    log: Log
-    rest: Rest
-    history: Rest
-    streams: Streams
-    watched: Callable[[], Mapping[str, bool]]
-    load: Callable[[], Mapping[tuple[str, str], tuple[int, int]]]
-    save: Callable[[Places], None]
-    pool: Any = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "klines-rest"))
-    clock: Callable[[], float] = time.time
 
 
 @dataclass
@@ -316,13 +266,13 @@ class IngestKlines(Role):
             if self._may_ask(question, now_s, room):
                 lane = self._lanes[question.aim is Aim.HISTORY]
                 board.asking(question)
-                self._questions[self._around.pool.submit(_rows, lane.rest, question)] = question
+                self._questions[self._around.pool.submit(page_of, lane.rest, question)] = question
 
     def _ask_limits(self) -> None:
         """Learn the exchange's present weight limit, once."""
         if self._limits is None and self._watched and self._around.clock() >= self._lanes[False].until_s:
             symbol = min(self._watched)
-            self._limits = self._around.pool.submit(_learn_limits, self._around, symbol)
+            self._limits = self._around.pool.submit(learn_limits, self._around, symbol)
 
     def _may_ask(self, question: Question, now_s: float, room: dict[tuple[str, int], bool]) -> bool:
         """``room``: what this turn has learnt of the sink's."""
@@ -427,21 +377,6 @@ class IngestKlines(Role):
         is_ok = opened == len(states) and not self._failures and not self._write_failures and not refused
         status = "ok" if is_ok else "degraded"
         self._snapshot = Pulse(self._written, overdue, self._last_message_ms, status, detail)
-
-
-def _rows(rest: Rest, question: Question) -> list[Kline]:
-    return rest.klines(
-        question.symbol,
-        question.interval.value,
-        start_time=question.start,
-        end_time=question.stop - 1,
-        limit=PAGE_ROWS,
-    )
-
-
-def _learn_limits(around: Surroundings, symbol: str) -> None:
-    for rest in (around.rest, around.history):
-        rest.learn_limits(symbol)
 
 
 def build_role() -> IngestKlines:

@@ -12,8 +12,9 @@ from django.conf import settings
 
 from ingestion.binance.rest import BinanceRest
 from ingestion.binance.simulator.server import SimulatedExchange, SimulatorConfig
-from ingestion.klines.role import IngestKlines, Surroundings
+from ingestion.klines.role import IngestKlines
 from ingestion.klines.streams import KlineStreams
+from ingestion.klines.surroundings import Surroundings
 from ingestion.klines.track import Policy
 from ingestion.log import codec
 from ingestion.log.sqlite import SqliteLog

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingestion.binance.feed import ConnectionState
-from ingestion.klines.role import IngestKlines, Surroundings
+from ingestion.klines.role import IngestKlines
+from ingestion.klines.surroundings import Surroundings
 from ingestion.klines.track import Policy
 from ingestion.log import codec
 from ingestion.log.port import Log
