@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -26,9 +26,20 @@ class NotReached(AssertionError):
 
 
 class Installation:
-    """Every role on real servers, following ``exchange`` as if it were Binance. Runs between ``start`` and ``end``."""
+    """Every role on real servers, following ``exchange`` as if it were Binance. Runs between ``start`` and ``end``.
 
-    def __init__(self, services: NativeServices, folder: Path, exchange: RunningExchange, *, slots: int = 1) -> None:
+    ``without``: roles that are left out.
+    """
+
+    def __init__(
+        self,
+        services: NativeServices,
+        folder: Path,
+        exchange: RunningExchange,
+        *,
+        slots: int = 1,
+        without: Collection[str] = (),
+    ) -> None:
         self.services = services
         self.place = Place(services)
         self.folder = folder / self.place.name
@@ -38,7 +49,8 @@ class Installation:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         plans = roles(port=port, slots=slots, workers=2, metrics=None)
-        self.crew = Crew([plan for plan in plans if plan.name != "symbols"], self.environment, self.folder / "logs")
+        kept = [plan for plan in plans if plan.name not in {"symbols", *without}]
+        self.crew = Crew(kept, self.environment, self.folder / "logs")
         self._symbols_plan = next(plan for plan in plans if plan.name == "symbols")
         self.facts = Facts(self.place)
 

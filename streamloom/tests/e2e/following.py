@@ -49,7 +49,8 @@ class WithServers(Installation):
     """Services: every role a process, on real servers."""
 
     def __init__(self, services: NativeServices, folder: Path, exchange: RunningExchange, *, symbol: str) -> None:
-        super().__init__(services, folder, exchange)
+        # A replay begins with its first listener, which must be the one that takes the trades.
+        super().__init__(services, folder, exchange, without=["klines"])
         self._symbol = symbol
         try:
             self.start([symbol])
