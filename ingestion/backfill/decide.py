@@ -80,7 +80,7 @@ def _first_id(tools: Tools, symbol: str, shelf: Shelf, from_ms: int, now_ms: int
     while found is not None:
         try:
             with open_lines(found.path) as lines:
-                first_id = first_id_in(lines, symbol, from_ms)
+                first_id = first_id_in(shelf.watched(lines), symbol, from_ms)
         except BadArchive as error:
             shelf.spoiled(found, error)
             found = shelf.find(first)

@@ -1,6 +1,6 @@
 """The files of one backfill: found in the archive, fetched, verified, given up when they are spoiled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,12 +12,13 @@ from ingestion.backfill.plan import Step
 from ingestion.backfill.tools import Archive, Later, TimeIsUp
 from ingestion.binance.archive import WrongChecksum
 from ingestion.binance.archive_files import ArchiveFile, candidates
-from ingestion.binance.archive_rows import BadArchive
+from ingestion.binance.archive_rows import BadArchive, Line
 
 logger = structlog.get_logger(__name__)
 
 _TRIES: Final = 3
 _SPOILED_WAIT_S: Final = 20.0
+_SIGN_LINES: Final = 100_000
 
 
 class Place(msgspec.Struct):
@@ -64,6 +65,13 @@ class Shelf:
                 self._turn_to(file, checksum)
                 return Found(file, path)
         return None
+
+    def watched(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """The lines, through to the end; whoever waits for a sign of life gets one now and then."""
+        for number, line in enumerate(lines):
+            if number % _SIGN_LINES == 0:
+                self._go_on()
+            yield line
 
     def _fetch(self, file: ArchiveFile, checksum: str) -> Path | None:
         try:

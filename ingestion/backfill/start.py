@@ -7,11 +7,14 @@ from typing import Final
 from ingestion.backfill.tools import Archive, Refused, Rest
 from ingestion.binance.archive_files import TRADES, candidates, date_of
 from ingestion.binance.archive_rows import Line, parse_trade
+from ingestion.pipeline.parse import to_ms
 from ingestion.pipeline.records import Rejected, Trade
 from markets.types import DAY_MS
 
 # Ids of a symbol begin at 0 or 1: before those there is nothing to be had.
 _FIRST_IDS: Final = (0, 1)
+# Where a row has its time.
+_TIME: Final = 5
 
 
 def first_id_in(lines: Iterable[Line], symbol: str, from_ms: int) -> int | None:
@@ -22,13 +25,24 @@ def first_id_in(lines: Iterable[Line], symbol: str, from_ms: int) -> int | None:
     """
     before = None
     for line in lines:
-        trade = parse_trade(line.text, symbol, 0)
-        if isinstance(trade, Rejected):
-            continue
-        if trade.trade_time >= from_ms:
-            return trade.trade_id if before is None else before
-        before = trade.trade_id
-    return before
+        time_ms = _time_of(line.text)
+        if time_ms is not None and time_ms < from_ms:
+            # A month may have millions of these: only the last one is read as a trade.
+            before = line
+        elif not isinstance(trade := parse_trade(line.text, symbol, 0), Rejected):
+            before_id = _id_of(before, symbol)
+            return trade.trade_id if before_id is None else before_id
+    return _id_of(before, symbol)
+
+
+def _time_of(text: bytes) -> int | None:
+    fields = text.split(b",", _TIME + 1)
+    return to_ms(int(fields[_TIME])) if len(fields) > _TIME and fields[_TIME].isdigit() else None
+
+
+def _id_of(line: Line | None, symbol: str) -> int | None:
+    trade = None if line is None else parse_trade(line.text, symbol, 0)
+    return trade.trade_id if isinstance(trade, Trade) else None
 
 
 def first_id_by_rest(rest: Rest, archive: Archive, symbol: str, from_ms: int, now_ms: int) -> int:

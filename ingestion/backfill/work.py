@@ -6,8 +6,10 @@ dropped by the processor (trades) or replaces itself (klines).
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -85,6 +87,16 @@ def _stumble(tools: Tools, row: Backfill, error: Exception) -> None:
     )
 
 
+@dataclass
+class _Sorted:
+    """Some lines: what is wanted of them, what cannot be used, and the place after the last one looked at."""
+
+    items: list[Trade | Kline]
+    letters: list[DeadLetter]
+    offset: int
+    is_past_the_day: bool = False
+
+
 class _Slice:
     def __init__(self, tools: Tools, row: Backfill, go_on: Callable[[], bool]) -> None:
         self._tools, self._row, self._go_on = tools, row, go_on
@@ -134,34 +146,38 @@ class _Slice:
 
     def _read(self, plan: Plan, step: Step, found: Found) -> None:
         bad = 0
-        chunk: list[Trade | Kline] = []
-        letters: list[DeadLetter] = []
-        offset = self._place.offset
-        with open_lines(found.path, offset) as lines:
-            for line, item in self._items(step, lines):
-                if isinstance(item, Rejected):
-                    bad += 1
-                    if bad > _MOST_BAD_ROWS:
-                        raise BadArchive(f"{found.file.name}: more than {_MOST_BAD_ROWS} rows that cannot be used")
-                    letters.append(self._letter(plan, item, found.file, line))
-                else:
-                    time_ms = item.trade_time if isinstance(item, Trade) else item.open_time
-                    if found.file.is_monthly and time_ms >= step.day + DAY_MS:
-                        break
-                    if self._is_wanted(plan, step, found.file, item, time_ms):
-                        chunk.append(item)
-                offset = line.end
-                if len(chunk) >= _CHUNK or len(letters) >= _CHUNK:
-                    self._send(step, chunk, letters, offset)
-                    chunk, letters = [], []
-            self._send(step, chunk, letters, offset, may_end=False)
+        with open_lines(found.path, self._place.offset) as lines:
+            # As many lines at a time whether they are wanted or not: a month may begin with millions that are not.
+            while batch := list(islice(lines, _CHUNK)):
+                sorted_out = self._sort(plan, step, found.file, batch)
+                bad += len(sorted_out.letters)
+                if bad > _MOST_BAD_ROWS:
+                    raise BadArchive(f"{found.file.name}: more than {_MOST_BAD_ROWS} rows that cannot be used")
+                self._send(step, sorted_out)
+                if sorted_out.is_past_the_day:
+                    return
 
-    def _items(self, step: Step, lines: Iterator[Line]) -> Iterator[tuple[Line, Trade | Kline | Rejected]]:
-        symbol = self._row.symbol
+    def _sort(self, plan: Plan, step: Step, file: ArchiveFile, batch: list[Line]) -> "_Sorted":
+        found = _Sorted([], [], self._place.offset)
+        now_ms = self._tools.wall_ms()
+        for line in batch:
+            item = self._parse(step, line, now_ms)
+            if isinstance(item, Rejected):
+                found.letters.append(self._letter(plan, item, file, line))
+            else:
+                time_ms = item.trade_time if isinstance(item, Trade) else item.open_time
+                if file.is_monthly and time_ms >= step.day + DAY_MS:
+                    found.is_past_the_day = True
+                    break
+                if self._is_wanted(plan, step, file, item, time_ms):
+                    found.items.append(item)
+            found.offset = line.end
+        return found
+
+    def _parse(self, step: Step, line: Line, now_ms: int) -> Trade | Kline | Rejected:
         if step.data == TRADES:
-            now_ms = self._tools.wall_ms()
-            return ((line, parse_trade(line.text, symbol, now_ms)) for line in lines)
-        return ((line, parse_kline(line.text, symbol, step.data)) for line in lines)
+            return parse_trade(line.text, self._row.symbol, now_ms)
+        return parse_kline(line.text, self._row.symbol, step.data)
 
     @staticmethod
     def _is_wanted(plan: Plan, step: Step, file: ArchiveFile, item: Trade | Kline, time_ms: int) -> bool:
@@ -171,25 +187,16 @@ class _Slice:
         is_earlier = file.is_monthly and time_ms < step.day
         return plan.needs(item.trade_id) and not (is_earlier and item.trade_id != plan.needed[0].from_id)
 
-    def _send(
-        self,
-        step: Step,
-        chunk: list[Trade | Kline],
-        letters: list[DeadLetter],
-        offset: int,
-        *,
-        may_end: bool = True,
-    ) -> None:
-        """Append, then move the place. The time may be up before (nothing of it is done) or after."""
-        if letters:
-            self._tools.log.append(DEAD_LETTERS.name, [to_record(letter) for letter in letters])
-            self._row.bad_rows += len(letters)
-        if chunk:
-            self._append(step, chunk)
-        self._place.offset = offset
-        self._place.rows += len(chunk)
-        self._keep_now_and_then()
-        if may_end and not self._go_on():
+    def _send(self, step: Step, found: "_Sorted") -> None:
+        """Append, then move the place. Raises TimeIsUp: before, and nothing of it is done, or after."""
+        if found.letters:
+            self._tools.log.append(DEAD_LETTERS.name, [to_record(letter) for letter in found.letters])
+            self._row.bad_rows += len(found.letters)
+        if found.items:
+            self._append(step, found.items)
+        self._place.offset = found.offset
+        self._place.rows += len(found.items)
+        if not self._may_go_on():
             raise TimeIsUp
 
     def _append(self, step: Step, chunk: list[Trade | Kline]) -> None:
@@ -239,6 +246,7 @@ class _Slice:
             rows = self._tools.rest.klines(
                 self._row.symbol, step.data, start_time=open_time, end_time=end - 1, limit=_REST_ROWS
             )
+            self._keep_now_and_then()
             settled = [
                 msgspec.structs.replace(row, recheck=True)
                 for row in rows
