@@ -7,7 +7,7 @@ Source: DESIGN section 6; E - T reaches 2.6 s in recordings, hence the three sec
 
 import msgspec
 
-from ingestion.pipeline.holdings import Holdings, Segment
+from ingestion.pipeline.holdings import Holdings
 from ingestion.pipeline.records import (
     Candle,
     CandleReason,
@@ -17,6 +17,7 @@ from ingestion.pipeline.records import (
     Kline,
     Trade,
 )
+from ingestion.pipeline.spans import Segment
 from ingestion.pipeline.verdict import VERDICTS, compare, state_of
 from ingestion.pipeline.window import Bucket, empty_candle
 from markets.types import MINUTE_MS, Interval

@@ -6,74 +6,26 @@ deduplication, gap detection and proof of completeness at once (DESIGN section 7
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from enum import Enum
 from itertools import pairwise
 
 import msgspec
+from msgspec.structs import replace
 
 from ingestion.pipeline.records import Cause, CoverageEvent, CoverageKind, Ending
+from ingestion.pipeline.spans import (
+    Behind,
+    Gap,
+    Segment,
+    Verdict,
+    between,
+    find_span,
+    first_id_of,
+    part_of,
+    start_of,
+    touching,
+    widen,
+)
 from markets.types import DAY_MS
-
-
-class Gap(msgspec.Struct, gc=False):
-    """Missing ids ``from_id..to_id``; the times are those of the trades held next to them.
-
-    ``proved``: a hole of which the exchange counts no trade either. ``name`` and ``opened_at``: of the gap that it was
-    first, or is a part of (null: from before there were names).
-    """
-
-    from_id: int
-    to_id: int
-    from_time: int
-    to_time: int
-    cause: str
-    proved: bool = False
-    name: int | None = None
-    opened_at: int | None = None
-
-    def touches(self, from_ms: int, to_ms: int) -> bool:
-        return self.from_time < to_ms and self.to_time >= from_ms
-
-
-class Behind(msgspec.Struct):
-    """The end was found to be behind the exchange: ids from ``name`` on were missing before anybody could know which.
-
-    ``caught_up``: those up to here have come by REST.
-    """
-
-    name: int
-    opened_at: int
-    cause: str
-    caught_up: int
-
-
-class Segment(msgspec.Struct):
-    """A covered span. ``hi`` is the newest id held (``lo - 1``: none yet); both ends are inclusive."""
-
-    name: int
-    lo: int
-    hi: int
-    hi_time: int
-    hi_fill: int
-    lo_time: int
-    covered_from: int
-    closed_at: int | None = None
-    gaps: list[Gap] = []
-    holes: list[Gap] = []
-
-    @property
-    def known_to(self) -> int:
-        """Until when we know that nothing came: the newest trade, which may be older than the coverage."""
-        return max(self.hi_time, self.covered_from)
-
-
-class Verdict(Enum):
-    """What became of an id."""
-
-    NEW = "new"
-    FILLED = "filled"
-    DUPLICATE = "duplicate"
-    BEFORE_COVERAGE = "before_coverage"
 
 
 class Holdings(msgspec.Struct):
@@ -105,12 +57,12 @@ class Holdings(msgspec.Struct):
 
     def gap_touches(self, from_ms: int, to_ms: int) -> bool:
         """True when an id of an open gap may belong to the half-open range of time."""
-        return any(_touching(segment.gaps, from_ms, to_ms) for segment in self.segments)
+        return any(touching(segment.gaps, from_ms, to_ms) for segment in self.segments)
 
     def missing_between(self, from_ms: int, to_ms: int) -> int:
         """How many missing ids, of gaps and unproved holes, may belong to the half-open range of time."""
-        spans = [span for segment in self.segments for span in _touching(segment.gaps, from_ms, to_ms)]
-        spans += [span for segment in self.segments for span in _touching(segment.holes, from_ms, to_ms)]
+        spans = [span for segment in self.segments for span in touching(segment.gaps, from_ms, to_ms)]
+        spans += [span for segment in self.segments for span in touching(segment.holes, from_ms, to_ms)]
         return sum(span.to_id - span.from_id + 1 for span in spans if not span.proved)
 
     def is_unknown(self, from_ms: int, to_ms: int) -> bool:
@@ -220,7 +172,7 @@ class Holdings(msgspec.Struct):
             if trade_id > segment.hi:
                 continue
             for spans in (segment.gaps, segment.holes):
-                index = _find(spans, trade_id)
+                index = find_span(spans, trade_id)
                 if index is not None:
                     if trade_id == segment.lo:
                         segment.lo_time = time
@@ -237,11 +189,11 @@ class Holdings(msgspec.Struct):
         gap = spans[index]
         rest = []
         if trade_id > gap.from_id:
-            rest.append(_replace(gap, to_id=trade_id - 1, to_time=max(time, gap.from_time)))
+            rest.append(replace(gap, to_id=trade_id - 1, to_time=max(time, gap.from_time)))
         if trade_id < gap.to_id:
-            rest.append(_replace(gap, from_id=trade_id + 1, from_time=min(time, gap.to_time)))
+            rest.append(replace(gap, from_id=trade_id + 1, from_time=min(time, gap.to_time)))
         spans[index : index + 1] = rest
-        filled = _replace(
+        filled = replace(
             gap,
             from_id=trade_id,
             to_id=trade_id,
@@ -253,7 +205,7 @@ class Holdings(msgspec.Struct):
     def _tighten(self, holes: list[Gap], trade_id: int, time: int, clock: int) -> Iterator[CoverageEvent]:
         """A hole stays, so it is told again when an id beside it bounds it better: else the minutes beyond that id,
         empty perhaps, would stay unknown with it. A gap needs no such care: it ends, and tells its span once more."""
-        place = above = bisect_left(holes, trade_id, key=_first_id)
+        place = above = bisect_left(holes, trade_id, key=first_id_of)
         while place and holes[place - 1].to_time > time >= holes[place - 1].from_time:
             place -= 1
             holes[place].to_time = time
@@ -307,26 +259,26 @@ class Holdings(msgspec.Struct):
                 if self.joined is not None and self.joined[0] == part.hi:
                     self.joined = part.lo, self.joined[1]
                 part.lo, part.hi = part.lo + 1, part.lo
-        gaps = [Gap(low.hi + 1, high.lo - 1, low.hi_time, _start_of(high), cause) for low, high in pairwise(parts)]
+        gaps = [Gap(low.hi + 1, high.lo - 1, low.hi_time, start_of(high), cause) for low, high in pairwise(parts)]
         first = parts[0]
         if from_id < first.lo:
-            gaps.insert(0, Gap(from_id, first.lo - 1, covered_from, _start_of(first), cause))
-        new = [_replace(gap, name=gap.from_id, opened_at=clock) for gap in gaps if gap.from_id <= gap.to_id]
-        widened = [_widen(part.gaps[0], new) for part in parts if part.gaps and part.gaps[0].from_id == part.lo]
+            gaps.insert(0, Gap(from_id, first.lo - 1, covered_from, start_of(first), cause))
+        new = [replace(gap, name=gap.from_id, opened_at=clock) for gap in gaps if gap.from_id <= gap.to_id]
+        widened = [widen(part.gaps[0], new) for part in parts if part.gaps and part.gaps[0].from_id == part.lo]
         self.segments = self.segments[: -len(parts)] + [segment]
-        segment.gaps = sorted([*new, *(gap for part in parts for gap in part.gaps)], key=_first_id)
+        segment.gaps = sorted([*new, *(gap for part in parts for gap in part.gaps)], key=first_id_of)
         segment.holes = [hole for part in parts for hole in part.holes]
         lo_time = covered_from if from_id < first.lo else first.lo_time
         segment.lo, segment.lo_time = min(from_id, first.lo), lo_time
         segment.covered_from = min(covered_from, *(part.covered_from for part in parts))
         opened = self._opened(segment, cause, clock)
-        told = sorted([*new, *widened], key=_first_id)
+        told = sorted([*new, *widened], key=first_id_of)
         return [opened, *(self._event(CoverageKind.GAP_OPENED, gap, clock) for gap in told)]
 
     def asked(self, from_id: int, to_id: int, outcome: str, clock: int) -> list[CoverageEvent]:
         """Repair asked for ids of ``from_id..to_id`` and has not got them all: told of those that are missing still."""
         return [
-            self._event(CoverageKind.GAP_ASKED, _part(gap, from_id, to_id, outcome), clock)
+            self._event(CoverageKind.GAP_ASKED, part_of(gap, from_id, to_id, outcome), clock)
             for segment in self.segments
             for gap in segment.gaps
             if gap.from_id <= to_id and gap.to_id >= from_id
@@ -343,12 +295,12 @@ class Holdings(msgspec.Struct):
     def _cut_hole(
         self, segment: Segment, gap: Gap, from_id: int, to_id: int, cause: str, clock: int
     ) -> list[CoverageEvent]:
-        hole = _part(gap, from_id, to_id, cause)
+        hole = part_of(gap, from_id, to_id, cause)
         rest = []
         if gap.from_id < hole.from_id:
-            rest.append(_replace(gap, to_id=hole.from_id - 1))
+            rest.append(replace(gap, to_id=hole.from_id - 1))
         if gap.to_id > hole.to_id:
-            rest.append(_replace(gap, from_id=hole.to_id + 1))
+            rest.append(replace(gap, from_id=hole.to_id + 1))
         index = segment.gaps.index(gap)
         segment.gaps[index : index + 1] = rest
         place = bisect_left(segment.holes, hole.from_id, key=lambda item: item.from_id)
@@ -370,9 +322,9 @@ class Holdings(msgspec.Struct):
         parts = [(hole.from_id, from_id - 1, False), (from_id, to_id, True), (to_id + 1, hole.to_id, False)]
         index = segment.holes.index(hole)
         segment.holes[index : index + 1] = [
-            _replace(hole, from_id=first, to_id=last, proved=proved) for first, last, proved in parts if first <= last
+            replace(hole, from_id=first, to_id=last, proved=proved) for first, last, proved in parts if first <= last
         ]
-        return self._event(CoverageKind.HOLE_PROVED, _part(hole, from_id, to_id, hole.cause), clock)
+        return self._event(CoverageKind.HOLE_PROVED, part_of(hole, from_id, to_id, hole.cause), clock)
 
     def lose(self, from_id: int, to_id: int, from_time: int, to_time: int, clock: int) -> list[CoverageEvent]:
         """Held ids of ``from_id..to_id`` are not held any more: a gap like any other. The rest stays as it is."""
@@ -381,10 +333,10 @@ class Holdings(msgspec.Struct):
             low, high = max(from_id, segment.lo), min(to_id, segment.hi)
             # Where nothing is stored yet its time is not known: no minute before the segment is touched.
             begins = max(from_time, min(segment.lo_time, segment.covered_from))
-            for first, last in _between([*segment.gaps, *segment.holes], low, high):
+            for first, last in between([*segment.gaps, *segment.holes], low, high):
                 ends = max(begins, min(to_time, segment.hi_time))
                 gap = Gap(first, last, begins, ends, Cause.LOST, False, first, clock)
-                segment.gaps.insert(bisect_left(segment.gaps, first, key=_first_id), gap)
+                segment.gaps.insert(bisect_left(segment.gaps, first, key=first_id_of), gap)
                 events.append(self._event(CoverageKind.GAP_OPENED, gap, clock))
         return events
 
@@ -441,51 +393,5 @@ class Holdings(msgspec.Struct):
 
 
 _NOTHING: list[CoverageEvent] = []
-_replace = msgspec.structs.replace
 
-
-def _part(gap: Gap, from_id: int, to_id: int, cause: str) -> Gap:
-    """What the gap and ``from_id..to_id`` share, with the gap's times: no id between its neighbours is held."""
-    return _replace(gap, from_id=max(gap.from_id, from_id), to_id=min(gap.to_id, to_id), cause=cause)
-
-
-def _between(spans: list[Gap], low: int, high: int) -> Iterator[tuple[int, int]]:
-    """The id ranges of ``low..high`` (inclusive) that lie in none of the spans."""
-    for span in sorted(spans, key=_first_id):
-        if span.to_id < low or span.from_id > high:
-            continue
-        if span.from_id > low:
-            yield low, span.from_id - 1
-        low = span.to_id + 1
-    if low <= high:
-        yield low, high
-
-
-def _widen(lowest: Gap, below: list[Gap]) -> Gap:
-    """Where a segment's first id was missing, its time had no bound below but the coverage: that lies earlier now."""
-    lowest.from_time = min([lowest.from_time, *(gap.from_time for gap in below if gap.to_id == lowest.from_id - 1)])
-    return lowest
-
-
-def _start_of(segment: Segment) -> int:
-    """A time before which a missing id below the segment lies. Its first trade may be older than its coverage, and
-    the empty minutes between the two belong to the gap: when that is filled, they get their candles."""
-    return max(segment.lo_time, segment.covered_from - 1)
-
-
-def _touching(spans: list[Gap], from_ms: int, to_ms: int) -> list[Gap]:
-    """The spans that touch the range of time. Ids and times rise together: what lies below a span that ended
-    before the range, or above one that begins after it, cannot touch it."""
-    start = end = bisect_left(spans, from_ms, key=lambda span: span.to_time)
-    while end < len(spans) and spans[end].from_time < to_ms:
-        end += 1
-    return [span for span in spans[start:end] if span.touches(from_ms, to_ms)]
-
-
-def _first_id(gap: Gap) -> int:
-    return gap.from_id
-
-
-def _find(spans: list[Gap], trade_id: int) -> int | None:
-    index = bisect_left(spans, trade_id, key=lambda span: span.to_id)
-    return index if index < len(spans) and spans[index].from_id <= trade_id else None
+__all__ = ["Holdings", "Verdict"]
