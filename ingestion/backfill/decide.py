@@ -5,7 +5,7 @@ from typing import Final
 from ingestion.backfill.held import Held, read_held
 from ingestion.backfill.plan import INTERVALS, SECONDS, Plan, Step, needed_ids
 from ingestion.backfill.shelf import Shelf
-from ingestion.backfill.start import first_id_by_rest, first_id_in
+from ingestion.backfill.start import first_id_by_rest, first_trades_in
 from ingestion.backfill.tools import Later, Refused, Tools
 from ingestion.binance.archive_files import TRADES
 from ingestion.binance.archive_rows import BadArchive, open_lines
@@ -13,9 +13,9 @@ from ingestion.log.codec import to_record
 from ingestion.log.room import processor_has_room
 from ingestion.log.topics import RAW_TRADES
 from ingestion.models import Backfill
-from ingestion.pipeline.records import Cause, Want
+from ingestion.pipeline.records import Cause, Trade, Want
 from markets.selectors import find
-from markets.types import DAY_MS, Interval
+from markets.types import DAY_MS, MINUTE_MS, Interval
 
 _WAIT_S: Final = 2.0
 
@@ -35,14 +35,22 @@ def decide(tools: Tools, row: Backfill, shelf: Shelf) -> Plan:
         return Plan(from_ms, asked_to or now_ms, intervals, (), now_ms, now_ms)
     held = _held(tools, row.symbol)
     to_ms = end_of(held, from_ms, asked_to, now_ms)
-    first_id = None
+    first_id, day_before = None, _lacks_its_first(held, from_ms)
     if held.open_segment is None or from_ms < held.open_segment.covered_from:
         row.note = "looks for the first trade"
-        first_id = _first_id(tools, row.symbol, shelf, from_ms, now_ms)
+        first_id, day_before = _first_id(tools, row.symbol, shelf, from_ms, now_ms)
         want = Want(row.symbol, first_id, from_ms, Cause.ARCHIVE, held.feed_time)
         tools.log.append(RAW_TRADES.name, [to_record(want)])
-    needed = needed_ids(held.coverage, held.is_whole, first_id, from_ms, to_ms)
-    return Plan(from_ms, to_ms, intervals, needed, held.feed_time, now_ms)
+    needed = needed_ids(held.coverage, held.is_whole, first_id, from_ms - day_before * DAY_MS, to_ms)
+    return Plan(from_ms, to_ms, intervals, needed, held.feed_time, now_ms, day_before)
+
+
+def _lacks_its_first(held: Held, from_ms: int) -> bool:
+    """True when the first id of the holdings is missing, which may be of the day before their first minute: a kill came
+    between the `want` and the plan, or its file was absent."""
+    segment, gaps = held.open_segment, held.coverage.gaps
+    is_first_day = segment is not None and from_ms <= segment.covered_from
+    return is_first_day and any(gap.from_id == segment.from_id for gap in gaps[:1])
 
 
 def end_of(held: Held, from_ms: int, asked_to: int | None, now_ms: int) -> int:
@@ -73,19 +81,31 @@ def _held(tools: Tools, name: str) -> Held:
     return held
 
 
-def _first_id(tools: Tools, symbol: str, shelf: Shelf, from_ms: int, now_ms: int) -> int:
-    """Also fetches the first day, which is read next."""
-    first = Step(TRADES, from_ms - from_ms % DAY_MS)
-    found = shelf.find(first) if first.day + DAY_MS <= now_ms else None
+def _first_id(tools: Tools, symbol: str, shelf: Shelf, from_ms: int, now_ms: int) -> tuple[int, bool]:
+    """The first id to hold: of the trade before the first minute, because that one gives its price when it is empty.
+
+    True when that is a trade of the day before. Also fetches the first day, which is read next.
+    """
+    day = from_ms - from_ms % DAY_MS
+    before, first = _trades(shelf, symbol, Step(TRADES, day), from_ms, now_ms)
+    if before is not None:
+        return before.trade_id, False
+    if first is not None and first.trade_time >= from_ms + MINUTE_MS:
+        earlier, _ = _trades(shelf, symbol, Step(TRADES, day - DAY_MS), from_ms, now_ms)
+        if earlier is not None:
+            return earlier.trade_id, True
+    if first is not None:
+        return first.trade_id, False
+    return first_id_by_rest(tools.rest, tools.archive, symbol, from_ms, now_ms), False
+
+
+def _trades(shelf: Shelf, symbol: str, step: Step, from_ms: int, now_ms: int) -> tuple[Trade | None, Trade | None]:
+    found = shelf.find(step) if step.day + DAY_MS <= now_ms else None
     while found is not None:
         try:
             with open_lines(found.path) as lines:
-                first_id = first_id_in(shelf.watched(lines), symbol, from_ms)
+                return first_trades_in(shelf.watched(lines), symbol, from_ms)
         except BadArchive as error:
             shelf.spoiled(found, error)
-            found = shelf.find(first)
-            continue
-        if first_id is not None:
-            return first_id
-        break
-    return first_id_by_rest(tools.rest, tools.archive, symbol, from_ms, now_ms)
+            found = shelf.find(step)
+    return None, None

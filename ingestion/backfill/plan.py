@@ -34,7 +34,7 @@ class Plan(msgspec.Struct, frozen=True):
     """What a backfill does, decided when it begins. ``[from_ms, to_ms)`` is the time it is about.
 
     ``needed``: the trades to bring, ascending. ``feed_time``: the symbol's clock then. ``over_at``: the exchange's
-    clock then: days that were not over have no files.
+    clock then: days that were not over have no files. ``day_before``: the first id to bring was traded the day before.
     """
 
     from_ms: int
@@ -43,6 +43,7 @@ class Plan(msgspec.Struct, frozen=True):
     needed: tuple[Needed, ...]
     feed_time: int
     over_at: int
+    day_before: bool = False
 
     @property
     def data_sets(self) -> tuple[str, ...]:
@@ -54,22 +55,25 @@ class Plan(msgspec.Struct, frozen=True):
         """How many there are."""
         if self.to_ms <= self.from_ms:
             return 0
-        first, last = self.from_ms // DAY_MS, -(-self.to_ms // DAY_MS)
-        return (last - first) * len(self.data_sets)
+        return (-(-self.to_ms // DAY_MS) - self._first_day) * len(self.data_sets)
+
+    @property
+    def _first_day(self) -> int:
+        return self.from_ms // DAY_MS - self.day_before
 
     def step(self, number: int) -> Step:
         """The step with that number, from 0: day by day, the oldest first."""
         day, place = divmod(number, len(self.data_sets))
-        return Step(self.data_sets[place], (self.from_ms // DAY_MS + day) * DAY_MS)
+        return Step(self.data_sets[place], (self._first_day + day) * DAY_MS)
 
     def is_over(self, step: Step) -> bool:
         """True when the archive may have the step's day."""
         return step.day + DAY_MS <= self.over_at
 
     def wants(self, step: Step) -> bool:
-        """False when all trades of the day are held."""
+        """False when all trades of the day are held, and for the klines of the day before."""
         if step.data != TRADES:
-            return True
+            return step.day + DAY_MS > self.from_ms
         return any(ids.from_time < step.day + DAY_MS and ids.to_time >= step.day for ids in self.needed)
 
     def needs(self, trade_id: int) -> bool:

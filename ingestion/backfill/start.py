@@ -17,12 +17,8 @@ _FIRST_IDS: Final = (0, 1)
 _TIME: Final = 5
 
 
-def first_id_in(lines: Iterable[Line], symbol: str, from_ms: int) -> int | None:
-    """The id from which on a segment that is covered from ``from_ms`` is held, by the rows of its first day.
-
-    The trade before it, because that one gives the close before the first minute; where the file has none, the first
-    one; None when the file has no usable row.
-    """
+def first_trades_in(lines: Iterable[Line], symbol: str, from_ms: int) -> tuple[Trade | None, Trade | None]:
+    """The last usable trade before ``from_ms``, and the first one from then on, by the rows of a file."""
     before = None
     for line in lines:
         time_ms = _time_of(line.text)
@@ -30,9 +26,8 @@ def first_id_in(lines: Iterable[Line], symbol: str, from_ms: int) -> int | None:
             # A month may have millions of these: only the last one is read as a trade.
             before = line
         elif not isinstance(trade := parse_trade(line.text, symbol, 0), Rejected):
-            before_id = _id_of(before, symbol)
-            return trade.trade_id if before_id is None else before_id
-    return _id_of(before, symbol)
+            return _trade_of(before, symbol), trade
+    return _trade_of(before, symbol), None
 
 
 def _time_of(text: bytes) -> int | None:
@@ -40,9 +35,9 @@ def _time_of(text: bytes) -> int | None:
     return to_ms(int(fields[_TIME])) if len(fields) > _TIME and fields[_TIME].isdigit() else None
 
 
-def _id_of(line: Line | None, symbol: str) -> int | None:
+def _trade_of(line: Line | None, symbol: str) -> Trade | None:
     trade = None if line is None else parse_trade(line.text, symbol, 0)
-    return trade.trade_id if isinstance(trade, Trade) else None
+    return trade if isinstance(trade, Trade) else None
 
 
 def first_id_by_rest(rest: Rest, archive: Archive, symbol: str, from_ms: int, now_ms: int) -> int:

@@ -145,6 +145,11 @@ class World:
     def expected_ids(self, from_ms, to_ms=NOW):
         return [row.trade_id for row in self.book.rows(self.book.place_at(from_ms), self.book.place_at(to_ms))]
 
+    def wanted_ids(self, from_ms):
+        """The same to now, with the trade before, which gives the price of the first minute if that is empty."""
+        first, *rest = self.expected_ids(from_ms)
+        return [first - 1, first, *rest]
+
     def close(self) -> None:
         self.log.close()
 

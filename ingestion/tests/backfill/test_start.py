@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.backfill.start import first_day, first_id_by_rest, first_id_in
+from ingestion.backfill.start import first_day, first_id_by_rest, first_trades_in
 from ingestion.backfill.tools import Refused
 from ingestion.binance.archive_files import date_of
 from ingestion.binance.archive_rows import Line
@@ -52,18 +52,22 @@ class Archive:
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ([(7, DAY - 5), (8, DAY), (9, DAY + 5)], 7),
-        ([(8, DAY), (9, DAY + 5)], 8),
-        ([(6, DAY - 9), (7, DAY - 5)], 7),
-        ([], None),
+        ([(7, DAY - 5), (8, DAY), (9, DAY + 5)], (7, 8)),
+        ([(8, DAY), (9, DAY + 5)], (None, 8)),
+        ([(6, DAY - 9), (7, DAY - 5)], (7, None)),
+        ([], (None, None)),
     ],
 )
-def test_a_segment_begins_with_the_trade_before_its_first_minute(rows, expected):
-    assert first_id_in(lines(*rows), "BTCUSDT", DAY) == expected
+def test_the_trades_on_both_sides_of_the_beginning(rows, expected):
+    found = first_trades_in(lines(*rows), "BTCUSDT", DAY)
+
+    assert tuple(None if trade is None else trade.trade_id for trade in found) == expected
 
 
 def test_rows_that_cannot_be_used_do_not_count():
-    assert first_id_in([Line(b"rubbish", 7), *lines((8, DAY))], "BTCUSDT", DAY) == 8
+    before, first = first_trades_in([Line(b"rubbish", 7), *lines((0, DAY - 1), (8, DAY))], "BTCUSDT", DAY)
+
+    assert (before.trade_id, first.trade_id) == (0, 8)
 
 
 def test_rest_may_reach_back_far_enough():
