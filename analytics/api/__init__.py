@@ -7,5 +7,5 @@ base       what all views share: rendering, negotiation, methods
 paging     cursors and the Link header
 caching    ETag and Cache-Control of closed ranges
 shapes     the answers' shapes, for the schema
-symbols, candles, trades, coverage, stats: one group of endpoints each
+symbols, candles, revisions, trades, coverage, stats: one group of endpoints each
 """

@@ -11,6 +11,8 @@ from rest_framework.response import Response
 # Proved by the exchange's own candles, so it will stay; everything else must be asked again.
 _SETTLED: Final = "public, max-age=3600"
 _OPEN: Final = "no-cache"
+# What was known at an earlier time does not change any more.
+_FOREVER: Final = "public, max-age=31536000, immutable"
 # What moves with the clock and the walk, and says nothing of the range.
 _MOVING: Final = frozenset(("feed_time", "stale_s"))
 
@@ -21,11 +23,15 @@ def answer(
     *,
     closed: bool,
     settled: bool,
+    immutable: bool = False,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """The response; of a ``closed`` range with its ETag, or 304 when the caller has it already."""
+    """The response; of a ``closed`` range with its ETag, or 304 when the caller has it already.
+
+    ``settled``: it will hardly change, ``immutable``: never.
+    """
     sent = dict(headers or {})
-    sent["Cache-Control"] = _SETTLED if closed and settled else _OPEN
+    sent["Cache-Control"] = _FOREVER if closed and immutable else _SETTLED if closed and settled else _OPEN
     if not closed:
         return Response(body, headers=sent)
     sent["ETag"] = _tag(body)

@@ -10,9 +10,7 @@ from analytics.reading import cursor
 from analytics.reading.cursor import BadCursor, Cursor
 
 
-def read_cursor(
-    query: dict[str, Any], symbol: str, channel: str, interval: str | None = None
-) -> Cursor | None:
+def read_cursor(query: dict[str, Any], symbol: str, channel: str, interval: str | None = None) -> Cursor | None:
     """The cursor of a query; None without. Raises the problem ``bad_cursor``."""
     text = query.get("cursor")
     if text is None:
@@ -28,7 +26,7 @@ def read_cursor(
 def after(place: int, seq: int, before: Cursor | None, like: Cursor) -> str:
     """The cursor after an answer; a walk over pages keeps the seq of its first page."""
     kept = seq if before is None else before.seq
-    return cursor.encode(Cursor(like.symbol, like.channel, like.interval, place, kept))
+    return cursor.encode(Cursor(like.symbol, like.channel, like.interval, place, kept, like.as_of))
 
 
 def link_to_next(request: Request, next_cursor: str | None) -> dict[str, str]:

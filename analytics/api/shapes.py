@@ -99,6 +99,17 @@ CANDLES = record(
     next=or_null(CURSOR),
     cursor=CURSOR,
 )
+# Only where as_of was asked for: the time that the answer speaks of.
+CANDLES["properties"]["as_of"] = TIME
+REVISIONS = record(
+    symbol=TEXT,
+    interval=TEXT,
+    open_time=TIME,
+    revisions=many(with_(CANDLE, reason=one_of("closed", "late", "backfill", "verdict", "restated"))),
+    coverage=BLOCK,
+    next=or_null(CURSOR),
+    cursor=CURSOR,
+)
 TRADE = record(
     trade_id=ID,
     price=AMOUNT,

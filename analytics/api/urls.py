@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from analytics.api.candles import CandlesView
 from analytics.api.coverage import CoverageView
 from analytics.api.indicators import IndicatorsView
+from analytics.api.revisions import RevisionsView
 from analytics.api.stats import SpikesView, VolatilityView, VolumeView
 from analytics.api.symbols import SymbolsView
 from analytics.api.trades import TradesView
@@ -27,6 +28,7 @@ def without_slash(request: HttpRequest, place: str) -> _Permanently:
 _PLACES = {
     "symbols": SymbolsView,
     "candles": CandlesView,
+    "candles/revisions": RevisionsView,
     "trades": TradesView,
     "coverage": CoverageView,
     "indicators": IndicatorsView,

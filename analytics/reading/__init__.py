@@ -6,7 +6,9 @@ tail       the thread that keeps the view
 known      a candle with what is known of it; the one derivation of state, missing and close time (pure)
 stored     the candles of the tables
 minutes    stored candles and the log's together
+as_of      the same, as it was known at an earlier time
 candles    a page of candles of any interval
+revisions  the history of one minute
 seconds    the 1s candles, folded from trades
 trades     a page of trades
 coverage   what is held of a range

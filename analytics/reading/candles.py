@@ -5,6 +5,7 @@ from bisect import bisect_left, bisect_right
 import msgspec
 
 from analytics.reading import minutes, seconds, trades
+from analytics.reading.as_of import past
 from analytics.reading.known import CandleView, KnownCandle, candle_json, derive, fill_prices, own_missing, with_kline
 from analytics.reading.minutes import FOREVER, Span, Wish
 from analytics.reading.reports import best_reports
@@ -45,16 +46,21 @@ def read_candles(
     limit: int = 500,
     forming: bool = False,
     with_empty: bool = True,
+    as_of: int | None = None,
     view: LiveView | None = None,
 ) -> CandlePage:
     """The first ``limit`` candles with ``start <= open_time < end``; without ``start`` the last ones before ``end``.
 
     Times in epoch ms; an ``end`` after the symbol's now is now. Closed candles, and with ``forming`` also the
-    running one. ``with_empty``: buckets without trades are flat candles, else they are left out.
+    running one. ``with_empty``: buckets without trades are flat candles, else they are left out. ``as_of``: as all of
+    it was known at that time of the symbol's clock (then nothing is forming); a later one is now.
     """
-    known = snapshot(get_tail().view if view is None else view, symbol)
+    view = get_tail().view if view is None else view
+    known = snapshot(view, symbol)
+    if as_of is not None:
+        known = past(view, known, as_of)
     interval = Interval(interval)
-    clock = minutes.clock_of(known)
+    clock = known.clock if known.as_of is not None else minutes.clock_of(known)
     if clock is None:
         return _nothing(known, start, end)
     last = FOREVER if end is None else end
@@ -118,6 +124,9 @@ def _views(known: Snapshot, clock: Clock, rows: list[KnownCandle]) -> list[Candl
 
 def _beside_klines(known: Snapshot, rows: list[KnownCandle]) -> list[KnownCandle]:
     """The rows with what the exchange says of them; of a minute only its close time, its verdict is a record."""
+    if known.as_of is not None:
+        # Of each candle only the exchange's newest report is kept, and not since when: the minutes' verdicts speak.
+        return rows
     interval = Interval(rows[0].candle.interval)
     reach = Span(rows[0].open_time, rows[-1].open_time + 1)
     if interval is Interval.M1:
@@ -126,9 +135,7 @@ def _beside_klines(known: Snapshot, rows: list[KnownCandle]) -> list[KnownCandle
     stored = minutes.own_klines(known.symbol, interval, reach)
     klines = best_reports((*stored.values(), *known.unsunk_klines(interval).values()))
     newest = None if known.live is None else known.live.last_trade_id
-    return [
-        row if row.open_time not in klines else with_kline(row, klines[row.open_time], newest) for row in rows
-    ]
+    return [row if row.open_time not in klines else with_kline(row, klines[row.open_time], newest) for row in rows]
 
 
 def _excused(known: Snapshot, rows: list[KnownCandle]) -> list[KnownCandle]:
@@ -138,7 +145,7 @@ def _excused(known: Snapshot, rows: list[KnownCandle]) -> list[KnownCandle]:
         return rows
     first = min(candle.first_trade_id or 0 for candle in odd)
     last = max(candle.last_trade_id or 0 for candle in odd)
-    invalid = trades.invalid_ids(known.symbol, first, last, known.unsunk_trades)
+    invalid = trades.invalid_ids(known.symbol, first, last, known.unsunk_trades, known.as_of)
     return [msgspec.structs.replace(row, excused=max(row.excused, _inside(row, invalid))) for row in rows]
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from analytics.clickhouse.client import client
 from analytics.clickhouse.sql import sql
+from analytics.reading import as_of
 from analytics.reading.minutes import Span, forming_candles
 from analytics.reading.view import Snapshot
 from ingestion.pipeline.coverage import (
@@ -87,6 +88,8 @@ def ids_in(known: Snapshot, span: Span, minutes: Sequence[Candle] | None = None)
     Candles tell it for whole minutes, which costs the same for an hour and for a year; the edges of other
     ranges are looked up among the trades. ``minutes``: as in ``block``.
     """
+    if known.as_of is not None:
+        return as_of.ids_in(known, span)
     now = known.clock.feed_time if known.clock is not None else None
     is_whole = not span.start % MINUTE_MS and (not span.end % MINUTE_MS or now is not None and span.end >= now)
     if is_whole and minutes is not None:

@@ -23,7 +23,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 
     ``place``: the first open time (candles, indicators) or trade id (trades) that the reader does not have.
     ``seq``: the place in the log from which on everything newer is found (``seq_of``).
-    ``interval``: null for trades.
+    ``interval``: null for trades. ``as_of``: the time that a walk over pages of the past speaks of; null: now.
     """
 
     symbol: str
@@ -31,6 +31,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     interval: str | None
     place: int
     seq: int
+    as_of: int | None = None
 
 
 def seq_of(epoch: int, offset: int) -> int:
@@ -58,8 +59,7 @@ def decode(text: str, *, symbol: str, channel: str, interval: str | None = None)
     Raises BadCursor, whose text says what is wrong in words for the caller.
     """
     cursor = _read(text)
-    asked = Cursor(symbol, channel, interval, cursor.place, cursor.seq)
-    if cursor != asked:
+    if (cursor.symbol, cursor.channel, cursor.interval) != (symbol, channel, interval):
         owner = " ".join(filter(None, (cursor.symbol, cursor.channel, cursor.interval)))
         raise BadCursor(f"The cursor belongs to {owner}.")
     return cursor
@@ -73,6 +73,6 @@ def _read(text: str) -> Cursor:
         cursor = msgspec.msgpack.decode(packed, type=Cursor)
     except (binascii.Error, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadCursor("This is not a cursor of this API.") from error
-    if cursor.place < 0 or cursor.seq < 0:
+    if cursor.place < 0 or cursor.seq < 0 or (cursor.as_of or 0) < 0:
         raise BadCursor("This is not a cursor of this API.")
     return cursor

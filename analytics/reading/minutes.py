@@ -39,13 +39,13 @@ def wished(snapshot: Snapshot, wish: Wish) -> list[KnownCandle]:
 
 def _minutes(snapshot: Snapshot, wish: Wish) -> list[KnownCandle]:
     told, forming = _told(snapshot, wish)
-    known = _settled((*_stored(snapshot.symbol, wish, []), *told), forming)
+    known = _settled((*_stored(snapshot, wish, []), *told), forming)
     return sorted(known, key=lambda item: item.open_time)
 
 
 def _joined(snapshot: Snapshot, wish: Wish) -> list[KnownCandle]:
     overlay = _overlay(snapshot, wish)
-    stored = _stored(snapshot.symbol, wish, [part.open_time for part in overlay])
+    stored = _stored(snapshot, wish, [part.open_time for part in overlay])
     return join((*stored, *overlay), wish.interval)
 
 
@@ -73,9 +73,9 @@ def closes(snapshot: Snapshot, span: Span) -> list[tuple[int, int]]:
 
 def close_before(snapshot: Snapshot, time_ms: int) -> int | None:
     """The close of the last minute with trades before ``time_ms``; None when none is known."""
-    row = client().query(
-        sql("close_before"), parameters={"symbol": snapshot.symbol, "before": time_ms}
-    ).first_row
+    question = "close_before" if snapshot.as_of is None else "close_before_as_of"
+    parameters = {"symbol": snapshot.symbol, "before": time_ms, "as_of": snapshot.as_of or 0}
+    row = client().query(sql(question), parameters=parameters).first_row
     found = [] if row is None else [tuple(row)]
     # Of one minute the later record of the log has at least the trades of the earlier.
     found += [
@@ -150,7 +150,7 @@ def _overlay(snapshot: Snapshot, wish: Wish) -> list[KnownCandle]:
     if not minutes:
         return []
     reach = Span(minutes[0], minutes[-1] + 1)
-    stored = buckets(snapshot.symbol, Interval.M1, reach, minutes=minutes, inside=True)
+    stored = buckets(snapshot.symbol, Interval.M1, reach, as_of=snapshot.as_of, minutes=minutes, inside=True)
     return _settled((*stored, *told), forming)
 
 
@@ -179,15 +179,16 @@ def first_open(interval: Interval, time_ms: int) -> int:
 # --- the tables' part ---------------------------------------------------------------------------------
 
 
-def _stored(symbol: str, wish: Wish, told: list[int]) -> list[KnownCandle]:
+def _stored(snapshot: Snapshot, wish: Wish, told: list[int]) -> list[KnownCandle]:
     """Up to ``limit`` stored buckets, without the minutes that the log told of."""
     keep = sorted({wish.interval.open_of(minute) for minute in told})
     found: list[KnownCandle] = []
-    for chunk in chunks(wish, lambda: extent(symbol)):
+    for chunk in chunks(wish, lambda: extent(snapshot.symbol)):
         found += buckets(
-            symbol,
+            snapshot.symbol,
             wish.interval,
             chunk,
+            as_of=snapshot.as_of,
             minutes=told,
             keep=keep,
             with_empty=wish.with_empty,

@@ -20,9 +20,7 @@ def closed_to(known: Snapshot, clock: Clock) -> int:
     quiet = Interval.S1.open_of(max(clock.feed_time - LATEST_FRAME_MS, 0))
     ends = [clock.closed_to, quiet]
     newest = known.live.last_trade_time if known.live is not None else None
-    if newest is not None and not any(
-        gap.touches(clock.closed_to, newest) for gap in known.coverage.gaps
-    ):
+    if newest is not None and not any(gap.touches(clock.closed_to, newest) for gap in known.coverage.gaps):
         # Ids and times rise together: a trade past the end, and no id missing before it.
         ends.append(Interval.S1.open_of(newest))
     return max(ends)
@@ -41,7 +39,7 @@ def wished(known: Snapshot, clock: Clock, wish: Wish) -> list[KnownCandle]:
 
 def close_before(known: Snapshot, time_ms: int) -> int | None:
     """The price of the last trade before a time."""
-    last = trades.last_before(known.symbol, time_ms, known.unsunk_trades)
+    last = trades.last_before(known.symbol, time_ms, known.unsunk_trades, known.as_of)
     return None if last is None else last.trade.price
 
 
@@ -53,7 +51,7 @@ def _extent(known: Snapshot, clock: Clock) -> Span | None:
 
 
 def _in(known: Snapshot, clock: Clock, span: Span, wish: Wish) -> Iterator[KnownCandle]:
-    held = trades.between(known.symbol, span, known.unsunk_trades)
+    held = trades.between(known.symbol, span, known.unsunk_trades, known.as_of)
     candles = {c.open_time: c for c in fold((item.trade for item in held), Interval.S1)}
     known_at = _known_at(held)
     closed = closed_to(known, clock)

@@ -14,6 +14,9 @@ from markets.types import MINUTE_MS, Interval
 # A Monday that is also the first of three days: the exchange's buckets of every fixed width open there.
 _COMMON_OPEN = 345_600_000
 _EVERY_ROW = 2**31
+# Of a minute's row: where its revision is, and what stands for no verdict on that.
+_REVISION = 14
+_NO_VERDICT = ("", "")
 
 
 class Span(NamedTuple):
@@ -39,9 +42,15 @@ def width_of(interval: Interval) -> Width:
 
 
 def buckets(
-    symbol: str, interval: Interval, span: Span, *, width: Width | None = None, **choices: Any
+    symbol: str,
+    interval: Interval,
+    span: Span,
+    *,
+    width: Width | None = None,
+    as_of: int | None = None,
+    **choices: Any,
 ) -> list[KnownCandle]:
-    """The stored buckets of a span, in no order.
+    """The stored buckets of a span, in no order; with ``as_of`` as they were known at that time.
 
     ``choices``: ``minutes`` and ``inside`` (only these minutes, or without ``inside`` all but these),
     ``with_empty`` (else only buckets with trades, and those of ``keep``), ``limit`` counted from the start or
@@ -59,10 +68,13 @@ def buckets(
         "limit": _EVERY_ROW,
         **choices,
     }
+    if as_of is not None:
+        parameters["as_of"] = as_of
     if interval is Interval.M1 and width is None:
-        return _minutes(symbol, parameters)
+        return _minutes(symbol, parameters) if as_of is None else _minutes_as_of(symbol, parameters)
     parameters |= (width or width_of(interval))._asdict()
-    rows = client().query(sql("merged_candles"), parameters=parameters).result_rows
+    question = "merged_candles" if as_of is None else "merged_as_of"
+    rows = client().query(sql(question), parameters=parameters).result_rows
     return [_merged(symbol, interval, row) for row in rows]
 
 
@@ -80,7 +92,12 @@ def _minutes(symbol: str, parameters: dict[str, Any]) -> list[KnownCandle]:
     span = {"start": min(times), "end": max(times) + MINUTE_MS}
     found = client().query(sql("minute_verdicts"), parameters={"symbol": symbol, **span}).result_rows
     verdicts = {(minute, revision): verdict for minute, revision, *verdict in found}
-    return [_minute(symbol, row, verdicts) for row in rows]
+    return [_minute(symbol, row, verdicts.get((row[0], row[_REVISION]), _NO_VERDICT)) for row in rows]
+
+
+def _minutes_as_of(symbol: str, parameters: dict[str, Any]) -> list[KnownCandle]:
+    rows = client().query(sql("minutes_as_of"), parameters=parameters).result_rows
+    return [_minute(symbol, row[:-2], row[-2:]) for row in rows]
 
 
 def _wants_all(parameters: dict[str, Any]) -> bool:
@@ -90,10 +107,10 @@ def _wants_all(parameters: dict[str, Any]) -> bool:
     return is_plain and minutes <= parameters["limit"] + 1
 
 
-def _minute(symbol: str, row: Sequence[Any], verdicts: dict[tuple[int, int], list[str]]) -> KnownCandle:
+def _minute(symbol: str, row: Sequence[Any], verdict: Sequence[str]) -> KnownCandle:
     *figures, known_at = row
     candle = Candle(symbol, Interval.M1.value, *figures)
-    state, difference = verdicts.get((candle.open_time, candle.agg_trades), ("", ""))
+    state, difference = verdict
     certified = state == CERTIFIED
     return KnownCandle(
         candle,
@@ -107,16 +124,17 @@ def _minute(symbol: str, row: Sequence[Any], verdicts: dict[tuple[int, int], lis
 
 def _merged(symbol: str, interval: Interval, row: Sequence[Any]) -> KnownCandle:
     (bucket, first, high, low, last, flat, *sums) = row
-    *figures, agg_trades, rounding, minutes, certified, disputed, difference, excused, known_at = sums
+    *figures, agg_trades, rounding, minutes, certified, disputed, excused, known_at = sums
     prices = (first, high, low, last) if agg_trades else (flat, flat, flat, flat)
     return KnownCandle(
         Candle(symbol, interval.value, bucket, *prices, *figures, agg_trades, rounding),
         minutes,
         certified,
         tuple(disputed),
-        _difference(difference),
-        excused,
-        known_at,
+        # The minutes' differences say nothing of the larger bucket.
+        difference=None,
+        excused=excused,
+        known_at=known_at,
     )
 
 

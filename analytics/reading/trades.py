@@ -48,9 +48,7 @@ def read_trades(
     more = len(found) > limit and not newest
     rows = found[-limit:] if newest else found[:limit]
     place = rows[-1].trade.trade_id + 1 if rows else _place(known, span, from_id, newest=newest)
-    return TradePage(
-        rows, known.trades_seq, place, more, _span(rows, start, end, known.clock), known.clock, known
-    )
+    return TradePage(rows, known.trades_seq, place, more, _span(rows, start, end, known.clock), known.clock, known)
 
 
 def _place(known: Snapshot, span: Span, from_id: int | None, *, newest: bool) -> int:
@@ -61,32 +59,26 @@ def _place(known: Snapshot, span: Span, from_id: int | None, *, newest: bool) ->
     return 0 if last is None else last.trade.trade_id + 1
 
 
-def between(symbol: str, span: Span, unsunk: Iterable[Enriched]) -> list[Enriched]:
-    """Every trade of the span, oldest first."""
-    return _together(
-        _stored("trades_after", symbol, span, _ANY_ID, 2**31), _fitting(unsunk, span, _ANY_ID)
-    )
+def between(symbol: str, span: Span, unsunk: Iterable[Enriched], as_of: int | None = None) -> list[Enriched]:
+    """Every trade of the span, oldest first; ``as_of``: of the stored ones those that were known then."""
+    return _together(_stored("trades_after", symbol, span, _ANY_ID, 2**31, as_of), _fitting(unsunk, span, _ANY_ID))
 
 
-def last_before(symbol: str, time_ms: int, unsunk: Iterable[Enriched]) -> Enriched | None:
-    """The newest trade before a time."""
+def last_before(symbol: str, time_ms: int, unsunk: Iterable[Enriched], as_of: int | None = None) -> Enriched | None:
+    """The newest trade before a time; ``as_of`` as in ``between``."""
     span = Span(0, time_ms)
-    found = _together(
-        _stored("trades_before", symbol, span, _ANY_ID, 1), _fitting(unsunk, span, _ANY_ID)
-    )
+    found = _together(_stored("trades_before", symbol, span, _ANY_ID, 1, as_of), _fitting(unsunk, span, _ANY_ID))
     return found[-1] if found else None
 
 
-def invalid_ids(symbol: str, from_id: int, to_id: int, unsunk: Iterable[Enriched]) -> list[int]:
+def invalid_ids(
+    symbol: str, from_id: int, to_id: int, unsunk: Iterable[Enriched], as_of: int | None = None
+) -> list[int]:
     """The ids of ``from_id..to_id`` (inclusive) that the exchange declared invalid, ascending."""
-    rows = client().query(
-        sql("invalid_ids"), parameters={"symbol": symbol, "from_id": from_id, "to_id": to_id}
-    )
-    found = {row[0] for row in rows.result_rows}
+    parameters = {"symbol": symbol, "from_id": from_id, "to_id": to_id, "as_of": _until(as_of)}
+    found = {row[0] for row in client().query(sql("invalid_ids"), parameters=parameters).result_rows}
     found.update(
-        item.trade.trade_id
-        for item in unsunk
-        if item.trade.is_invalid and from_id <= item.trade.trade_id <= to_id
+        item.trade.trade_id for item in unsunk if item.trade.is_invalid and from_id <= item.trade.trade_id <= to_id
     )
     return sorted(found)
 
@@ -107,13 +99,13 @@ def _fitting(unsunk: Iterable[Enriched], span: Span, from_id: int) -> list[Enric
     return [
         item
         for item in unsunk
-        if span.holds(item.trade.trade_time)
-        and item.trade.trade_id >= from_id
-        and not item.trade.is_invalid
+        if span.holds(item.trade.trade_time) and item.trade.trade_id >= from_id and not item.trade.is_invalid
     ]
 
 
-def _stored(question: str, symbol: str, span: Span, from_id: int, limit: int) -> list[Enriched]:
+def _stored(
+    question: str, symbol: str, span: Span, from_id: int, limit: int, as_of: int | None = None
+) -> list[Enriched]:
     rows = client().query(
         sql(question),
         parameters={
@@ -122,9 +114,14 @@ def _stored(question: str, symbol: str, span: Span, from_id: int, limit: int) ->
             "end": span.end,
             "from_id": from_id,
             "limit": limit,
+            "as_of": _until(as_of),
         },
     )
     return [_enriched(symbol, row) for row in rows.result_rows]
+
+
+def _until(as_of: int | None) -> int:
+    return FOREVER if as_of is None else as_of
 
 
 def _enriched(symbol: str, row: Sequence[Any]) -> Enriched:
@@ -133,9 +130,7 @@ def _enriched(symbol: str, row: Sequence[Any]) -> Enriched:
     trade = Trade(
         symbol, trade_id, price, qty, first_id, last_id, trade_time, bool(maker), source, ingest_ts, event_time
     )
-    return Enriched(
-        trade, base, quote, price * qty, side, session, latency_ms, trade_day, known_at, bool(late)
-    )
+    return Enriched(trade, base, quote, price * qty, side, session, latency_ms, trade_day, known_at, bool(late))
 
 
 def _span(rows: list[Enriched], start: int | None, end: int | None, clock: Clock | None) -> Span:

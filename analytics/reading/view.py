@@ -50,6 +50,7 @@ class _Symbol:
         self.candles: deque[tuple[int, CandleRecord]] = deque(maxlen=MAX_UNSUNK)
         self.trades: deque[tuple[int, Enriched]] = deque(maxlen=MAX_UNSUNK)
         self.klines: dict[str, deque[tuple[int, Kline]]] = {}
+        self.changes: deque[tuple[int, CoverageEvent]] = deque(maxlen=MAX_UNSUNK)
 
     def take_live(self, stored: Stored, live: Live) -> None:
         if self.live is None or live.feed_time > self.live.feed_time:
@@ -124,6 +125,12 @@ class LiveView:
             state = self._symbols.get(symbol)
             return [] if state is None else list(state.trades)
 
+    def unsunk_coverage(self, symbol: str) -> list[tuple[int, CoverageEvent]]:
+        """(offset, event) of ``coverage`` that the tables may lack, in the order of the log."""
+        with self._lock:
+            state = self._symbols.get(symbol)
+            return [] if state is None else list(state.changes)
+
     def unsunk_klines(self, symbol: str) -> list[Kline]:
         """The klines of ``KLINE_TOPICS`` that the tables may lack, of each interval in the order of the log."""
         with self._lock:
@@ -138,6 +145,10 @@ class LiveView:
         place = TopicPartition(topic, self._partition_of(topic, symbol))
         with self._lock:
             return seq_of(self._epoch(topic), self._next.get(place, 0))
+
+    def epoch(self, topic: str) -> int:
+        """The topic's epoch: the upper part of its sequence numbers."""
+        return self._epoch(topic)
 
     def has_reached(self, ends: Mapping[TopicPartition, int]) -> bool:
         """True when everything before these offsets has been taken."""
@@ -169,6 +180,7 @@ class LiveView:
             for stored, record in batch:
                 if isinstance(record, CoverageEvent):
                     changes.setdefault(stored.key, []).append(record)
+                    self._symbols.setdefault(stored.key, _Symbol()).changes.append((stored.offset, record))
                 else:
                     self._take(self._symbols.setdefault(stored.key, _Symbol()), stored, record)
             for symbol, events in changes.items():
@@ -195,6 +207,7 @@ class LiveView:
             for symbol, state in self._symbols.items():
                 self._drop(state.candles, topics.CANDLES_1M.name, symbol, sunk)
                 self._drop(state.trades, topics.ENRICHED_TRADES.name, symbol, sunk)
+                self._drop(state.changes, topics.COVERAGE.name, symbol, sunk)
                 for topic, klines in state.klines.items():
                     self._drop(klines, topic, symbol, sunk)
 
@@ -216,7 +229,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """All that one answer takes from the view, read once and before the tables.
 
     ``seq`` and ``trades_seq``: tables and snapshot together hold all of the symbol's candle records (trades)
-    before it.
+    before it. ``as_of``: all of it is what was known at that time, and so must be what is read of
+    the tables; None: now.
     """
 
     symbol: str
@@ -228,6 +242,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     unsunk: tuple[CandleRecord, ...] = ()
     unsunk_trades: tuple[Enriched, ...] = ()
     klines: tuple[Kline, ...] = ()
+    as_of: int | None = None
 
     def unsunk_klines(self, interval: Interval) -> dict[int, Kline]:
         """The interval's klines that the tables may lack, by open time."""

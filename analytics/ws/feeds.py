@@ -188,7 +188,8 @@ class MinuteFeed(CandleFeed):
 
 
 def _same(left: KnownCandle, right: KnownCandle) -> bool:
-    return (left.candle, left.certified, left.disputed) == (right.candle, right.certified, right.disputed)
+    names = ("candle", "certified", "disputed", "difference")
+    return all(getattr(left, name) == getattr(right, name) for name in names)
 
 
 class _Cause(NamedTuple):

@@ -22,7 +22,7 @@ WITH
     ),
     verdicts AS
     (
-        SELECT toUnixTimestamp64Milli(open_time) AS minute, revision, state AS verdict, difference
+        SELECT toUnixTimestamp64Milli(open_time) AS minute, revision, state AS verdict
         FROM certifications
         WHERE symbol = {symbol:String}
           AND open_time >= fromUnixTimestamp64Milli({start:Int64})
@@ -49,7 +49,6 @@ SELECT
     toInt64(count()) AS minutes_held,
     toInt64(countIf(verdict = 'certified')) AS certified,
     groupArrayIf(minute, verdict = 'disputed') AS disputed,
-    anyIf(difference, verdict = 'disputed') AS differences,
     toInt64(sumIf(ifNull(last_trade_id - first_trade_id + 1, 0) - toInt64(revision), verdict = 'certified')) AS excused,
     toUnixTimestamp64Milli(max(known_at)) AS known
 FROM minutes

@@ -1,4 +1,4 @@
--- The first trades of a span, from an id on; ids and times rise together.
+-- The first trades of a span, from an id on, that were known at a time; ids and times rise together.
 SELECT
     trade_id,
     reinterpret(price, 'Int64') AS price_scaled,
@@ -24,5 +24,6 @@ WHERE symbol = {symbol:String}
   AND trade_time >= fromUnixTimestamp64Milli({start:Int64})
   AND trade_time < fromUnixTimestamp64Milli({end:Int64})
   AND first_id >= 0
+  AND known_ms <= {as_of:Int64}
 ORDER BY trade_id
 LIMIT {limit:UInt32}

@@ -157,13 +157,6 @@ def test_the_exchanges_own_klines_are_served_on_request(get, ten):
     assert [theirs[0][name] for name in same] == [ours[name] for name in same]
 
 
-@pytest.mark.parametrize("state", ["closed", "all"])
-def test_as_of_says_that_it_is_not_there_yet(get, ten, state):
-    answer = get("/candles", symbol=BTC, interval="1m", as_of=TEN, state=state)
-
-    assert (answer.status_code, answer.json()["param"]) == (400, "as_of")
-
-
 def test_a_known_symbol_without_data_has_an_empty_answer(get, ten):
     answer = get("/candles", symbol="ADAUSDT", interval="1m")
 

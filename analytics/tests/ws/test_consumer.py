@@ -40,6 +40,32 @@ async def test_closed_candles_and_each_revision_are_told_once(open_socket):
     ]  # fmt: skip
 
 
+async def test_a_dispute_is_told_again_when_the_exchange_says_something_else_and_history_comes_as_a_revision(
+    open_socket,
+):
+    world = market()
+    socket = await open_socket(world)
+    await subscribed(socket)
+    minute = TEN + 2 * MINUTE
+    said = [{"volume": ["2.00000000", f"{theirs}.00000000"]} for theirs in (3, 4)]
+
+    world.happen(closed(candle(minute, (5, 6)), state="certified"))
+    for difference in (said[0], said[0], said[1]):
+        dispute = closed(candle(minute, (5, 6)), state="disputed", reason="restated", difference=difference)
+        world.happen(dispute)
+    world.happen(closed(candle(minute, (4, 6)), reason="backfill"))
+    world.happen(closed(candle(minute + MINUTE, (8, 8))))
+    told = [(await socket.hear("candle"))["candle"] for _ in range(5)]
+
+    assert [(row["revision"], row["state"], row.get("difference")) for row in told] == [
+        (2, "certified", None),
+        (2, "disputed", said[0]),
+        (2, "disputed", said[1]),
+        (3, "closed", None),
+        (1, "closed", None),
+    ]
+
+
 @pytest.mark.parametrize("interval", ["1m", "3m", "1h", "1M"])
 async def test_forming_candles_of_every_interval_follow_the_trades(open_socket, interval):
     world = market()
