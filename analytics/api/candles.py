@@ -17,7 +17,7 @@ from analytics.reading.candles import CandlePage, all_minutes, candle_json, read
 from analytics.reading.cursor import CANDLES, Cursor
 from analytics.reading.klines import KlinePage, kline_json, read_klines
 from analytics.reading.known import CERTIFIED
-from analytics.reading.minutes import Span
+from analytics.reading.minutes import FOREVER, Span
 from analytics.reading.tail import get_tail
 from ingestion.pipeline.records import Candle
 from markets.types import HOUR_MS, Interval
@@ -156,10 +156,17 @@ def _klines(query: dict[str, Any], page: CandlePage, before: Cursor | None) -> K
         query["symbol"],
         query["interval"],
         start=start,
-        end=max(query.get("to") or page.span.end, page.span.start),
+        end=_end_of_klines(query, page),
         limit=query["limit"],
         with_empty=query["fill"] == "previous",
     )
+
+
+def _end_of_klines(query: dict[str, Any], page: CandlePage) -> int:
+    """Up to now, when no end is asked for; a symbol whose trades are not watched has no clock: all that is stored."""
+    if query.get("to") is None and page.clock is None:
+        return FOREVER
+    return max(query.get("to") or page.span.end, page.span.start)
 
 
 def _is_closed(query: dict[str, Any], page: CandlePage) -> bool:

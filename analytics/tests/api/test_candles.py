@@ -157,6 +157,18 @@ def test_the_exchanges_own_klines_are_served_on_request(get, ten):
     assert [theirs[0][name] for name in same] == [ours[name] for name in same]
 
 
+def test_klines_of_a_symbol_whose_trades_are_not_watched_are_served_too(get, ten):
+    told = [kline_of(candle(TEN + place * MINUTE, (0, 9), 100 * SCALE), symbol="ADAUSDT") for place in range(3)]
+    ten.tell(*told).sink()
+
+    newest = get("/candles", symbol="ADAUSDT", interval="1m", source="exchange", limit=2).json()
+    rest = get("/candles", symbol="ADAUSDT", interval="1m", source="exchange", from_=TEN + MINUTE).json()
+
+    assert [row["open_time"] for row in newest["candles"]] == [TEN + MINUTE, TEN + 2 * MINUTE]
+    assert [row["open_time"] for row in rest["candles"]] == [TEN + MINUTE, TEN + 2 * MINUTE]
+    assert newest["coverage"]["feed_time"] is None
+
+
 def test_a_known_symbol_without_data_has_an_empty_answer(get, ten):
     answer = get("/candles", symbol="ADAUSDT", interval="1m")
 
