@@ -120,6 +120,8 @@ class _Slice:
         else:
             plan = decide(self._tools, row, self._shelf)
             row.plan, row.total_steps = msgspec.to_builtins(plan), plan.steps
+            self._note_place()
+            store.keep(row)
             logger.info("backfill_begins", backfill=row.pk, symbol=row.symbol, files=row.total_steps)
         while row.done_steps < row.total_steps:
             self._do(plan, plan.step(row.done_steps))
