@@ -1,9 +1,15 @@
 """Real candles of one width merged into the next are the exchange's own of that width, in every field."""
 
+import csv
+import datetime as dt
+import json
+
 import pytest
 
+from ingestion.pipeline.parse import klines_from_rest
 from ingestion.pipeline.verdict import compare
-from ingestion.pipeline.window import roll_up
+from ingestion.pipeline.window import fold, roll_up
+from ingestion.tests.pipeline.factories import recorded, recorded_fills
 from ingestion.tests.recorded.files import as_candles, kline_file, kline_page
 from markets.types import DAY_MS, HOUR_MS, Interval
 
@@ -11,6 +17,7 @@ QUARTERS = ("BTCUSDT-15m_2025-01.static-klines.csv.gz", "BTCUSDT", "15m")
 HOURS = ("BTCUSDT-1h_2025H1.static-klines.csv.gz", "BTCUSDT", "1h")
 ADA = "ADAUSDT-{}_2019-05-25_and_2019-06-01.static-klines.csv"
 MONDAY, THREE_DAYS = 4 * DAY_MS, 3 * DAY_MS
+MAY_25, JUNE_1 = 1_558_742_400_000, 1_559_347_200_000
 
 
 def test_a_month_of_quarters_is_the_exchanges_own_hours():
@@ -42,6 +49,57 @@ def test_two_hours_merged_are_the_exchanges_own_wider_candles(width):
 
     assert [candle.open_time for candle in ours] == [kline.open_time for kline in theirs]
     assert [compare(candle, kline) for candle, kline in zip(ours, theirs, strict=True)] == [{}] * len(theirs)
+
+
+@pytest.mark.parametrize("width", ["2h", "4h", "6h", "8h", "12h", "1d"])
+def test_the_exchanges_hours_merged_are_its_own_wider_candles(width):
+    """Fact: two publishers recorded the same candles: hours of one merge into every width of the other."""
+    theirs = kline_file(ADA.format(width), "ADAUSDT", width)
+
+    ours = roll_up(as_candles(ada_hours()), Interval(width))
+
+    assert [compare(candle, kline) for candle, kline in zip(ours, theirs, strict=True)] == [{}] * len(theirs)
+
+
+@pytest.mark.parametrize("width", ["1h", "2h", "4h", "6h", "8h", "12h", "1d"])
+def test_fills_of_a_day_fold_straight_into_every_width(width):
+    """Fact: the exchange's candle of any width is a function of the fills in it; the way there does not matter."""
+    klines = ada_hours() if width == "1h" else kline_file(ADA.format(width), "ADAUSDT", width)
+    theirs = [kline for kline in klines if kline.open_time < MAY_25 + DAY_MS]
+    fills = recorded_fills("2019-05-25")
+
+    straight, merged = fold(fills, Interval(width)), roll_up(fold(fills, Interval.M1), Interval(width))
+
+    assert [compare(candle, kline) for candle, kline in zip(straight, theirs, strict=True)] == [{}] * len(theirs)
+    assert straight == merged
+
+
+@pytest.mark.parametrize("width", ["2h", "4h", "6h", "8h", "12h", "1d"])
+def test_a_day_with_lost_fills_differs_in_just_the_buckets_that_lost_them(width):
+    """Fact: 31 ids of three hours are missing; their count shows in n, and no other bucket of any width is touched."""
+    theirs = [k for k in kline_file(ADA.format(width), "ADAUSDT", width) if k.open_time >= JUNE_1]
+
+    ours = fold(recorded_fills("2019-06-01"), Interval(width))
+
+    lost = {kline.open_time: kline.trades - candle.trades for candle, kline in zip(ours, theirs, strict=True)}
+    touched = {Interval(width).open_of(JUNE_1 + hour * HOUR_MS) for hour in (1, 6, 8)}
+    assert {open_time for open_time, count in lost.items() if count} == touched
+    assert sum(lost.values()) == 31
+    differing = {c.open_time for c, k in zip(ours, theirs, strict=True) if compare(c, k)}
+    assert differing == touched
+
+
+def ada_hours():
+    """The hours of both days as the other publisher has them: open time as UTC text, the rest as REST gives it."""
+    path = recorded("klines/ADAUSDT-1h_2019-05-25_and_2019-06-01.kidogb.csv")
+    with path.open(newline="") as file:
+        rows = [list(row.values()) for row in csv.DictReader(file)]
+    typed = [[_millis(row[0]), *row[1:6], int(row[6]), row[7], int(row[8]), *row[9:]] for row in rows]
+    return klines_from_rest(json.dumps(typed).encode(), "ADAUSDT", "1h")
+
+
+def _millis(text):
+    return int(dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC).timestamp()) * 1_000
 
 
 def test_minutes_of_an_hour_are_the_exchanges_hour():
