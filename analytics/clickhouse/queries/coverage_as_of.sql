@@ -8,7 +8,9 @@ SELECT
     toUnixTimestamp64Milli(to_time) AS to_ms,
     cause,
     toUnixTimestamp64Milli(known_at) AS known_ms,
-    segment
+    segment,
+    gap,
+    toUnixTimestamp64Milli(opened_at) AS opened_ms
 FROM coverage_events FINAL
 WHERE symbol = {symbol:String} AND known_at <= fromUnixTimestamp64Milli({as_of:Int64})
 ORDER BY seq

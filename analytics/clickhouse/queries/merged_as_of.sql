@@ -3,24 +3,6 @@
 -- bucket: (minute - offset_ms) floored to width_ms; width_ms 0 is the calendar month.
 -- minutes / inside: only these minutes (1), or all but these (0). keep: buckets to answer even when empty.
 WITH
-    known AS
-    (
-        SELECT
-            open_time,
-            argMax(
-                tuple(open, high, low, close, volume, quote_volume, trades, taker_buy_volume, taker_buy_quote_volume,
-                      first_trade_id, last_trade_id, first_fill_id, last_fill_id, revision, quote_rounding),
-                (revision, seq)) AS version,
-            argMax(known_at, (revision, -toInt64(seq))) AS since,
-            argMaxIf(tuple(revision, state), (revision, seq), state IN ('certified', 'disputed')) AS judged
-        FROM candle_journal
-        WHERE symbol = {symbol:String}
-          AND open_time >= fromUnixTimestamp64Milli({start:Int64})
-          AND open_time < fromUnixTimestamp64Milli({end:Int64})
-          AND known_at <= fromUnixTimestamp64Milli({as_of:Int64})
-          AND has({minutes:Array(Int64)}, toUnixTimestamp64Milli(open_time)) = {inside:Bool}
-        GROUP BY open_time
-    ),
     minutes AS
     (
         SELECT
@@ -28,24 +10,27 @@ WITH
             if({width_ms:Int64} = 0,
                toUnixTimestamp(toDateTime(toStartOfMonth(open_time), 'UTC')) * toInt64(1000),
                minute - (minute - {offset_ms:Int64}) % greatest({width_ms:Int64}, 1)) AS bucket,
-            version.1 AS open,
-            version.2 AS high,
-            version.3 AS low,
-            version.4 AS close,
-            version.5 AS volume,
-            version.6 AS quote_volume,
-            version.7 AS trades,
-            version.8 AS taker_buy_volume,
-            version.9 AS taker_buy_quote_volume,
-            version.10 AS first_trade_id,
-            version.11 AS last_trade_id,
-            version.12 AS first_fill_id,
-            version.13 AS last_fill_id,
-            version.14 AS revision,
-            version.15 AS quote_rounding,
-            since AS known_at,
-            if(judged.1 = version.14, judged.2, '') AS verdict
-        FROM known
+            open, high, low, close, volume, quote_volume, trades, taker_buy_volume, taker_buy_quote_volume,
+            first_trade_id, last_trade_id, first_fill_id, last_fill_id, revision, quote_rounding, known_at
+        FROM candle_journal
+        WHERE symbol = {symbol:String}
+          AND open_time >= fromUnixTimestamp64Milli({start:Int64})
+          AND open_time < fromUnixTimestamp64Milli({end:Int64})
+          AND known_at <= fromUnixTimestamp64Milli({as_of:Int64})
+          AND has({minutes:Array(Int64)}, minute) = {inside:Bool}
+        ORDER BY open_time, revision DESC, seq
+        LIMIT 1 BY open_time
+    ),
+    verdicts AS
+    (
+        SELECT toUnixTimestamp64Milli(open_time) AS minute, revision, argMax(state, seq) AS verdict
+        FROM candle_journal
+        WHERE symbol = {symbol:String}
+          AND open_time >= fromUnixTimestamp64Milli({start:Int64})
+          AND open_time < fromUnixTimestamp64Milli({end:Int64})
+          AND known_at <= fromUnixTimestamp64Milli({as_of:Int64})
+          AND state IN ('certified', 'disputed')
+        GROUP BY open_time, revision
     )
 SELECT
     bucket,
@@ -71,6 +56,7 @@ SELECT
     toInt64(sumIf(ifNull(last_trade_id - first_trade_id + 1, 0) - toInt64(revision), verdict = 'certified')) AS excused,
     toUnixTimestamp64Milli(max(known_at)) AS known
 FROM minutes
+LEFT JOIN verdicts ON minutes.minute = verdicts.minute AND minutes.revision = verdicts.revision
 GROUP BY bucket
 HAVING {with_empty:Bool} OR agg_trades > 0 OR has({keep:Array(Int64)}, bucket)
 ORDER BY if({newest:Bool}, -bucket, bucket)

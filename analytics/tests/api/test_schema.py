@@ -23,6 +23,7 @@ def test_the_schema_is_valid_and_holds_every_endpoint(schema):
     assert set(schema["paths"]) >= {
         "/symbols",
         "/candles",
+        "/candles/revisions",
         "/trades",
         "/coverage",
         "/indicators",

@@ -48,7 +48,7 @@ def test_closed_candles_of_a_minute_that_began_unheard_are_reached_step_by_step(
 
 
 def test_a_closed_frame_names_the_fills_of_its_minute():
-    """Fact: f and L of a kline are the first and last fill of the minute, n = L - f + 1, and no fill is in two minutes."""
+    """Fact: f and L of a kline are the first and last fill of the minute, n = L - f + 1; no fill is in two minutes."""
     for symbol in ("BTCUSDT", "ETHUSDT", "DOTUSDT"):
         trades = of_symbol(symbol, Trade)
         before, *_ = [kline for kline in of_symbol(symbol, Kline) if kline.closed]
