@@ -11,8 +11,9 @@ from rest_framework.response import Response
 # Proved by the exchange's own candles, so it will stay; everything else must be asked again.
 _SETTLED: Final = "public, max-age=3600"
 _OPEN: Final = "no-cache"
-# What was known at an earlier time does not change any more.
-_FOREVER: Final = "public, max-age=31536000, immutable"
+# What was known at an earlier time does not change any more. Not for longer, because another store may be served at the
+# same address tomorrow (a demo made anew, another exchange), and its past is another one.
+_FINAL: Final = "public, max-age=3600, immutable"
 # What moves with the clock and the walk, and says nothing of the range.
 _MOVING: Final = frozenset(("feed_time", "stale_s"))
 
@@ -31,7 +32,7 @@ def answer(
     ``settled``: it will hardly change, ``immutable``: never.
     """
     sent = dict(headers or {})
-    sent["Cache-Control"] = _FOREVER if closed and immutable else _SETTLED if closed and settled else _OPEN
+    sent["Cache-Control"] = _FINAL if closed and immutable else _SETTLED if closed and settled else _OPEN
     if not closed:
         return Response(body, headers=sent)
     sent["ETag"] = _tag(body)

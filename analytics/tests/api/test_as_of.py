@@ -109,13 +109,13 @@ def test_a_cursor_of_a_later_time_is_refused(get, market):
     assert (answer.status_code, answer.json()["code"], answer.json()["allowed"]) == (400, "bad_cursor", f"as_of={LATE}")
 
 
-def test_the_past_may_be_kept_for_good_once_nothing_more_can_be_said_of_it(get, market):
+def test_the_past_may_be_kept_without_asking_again_once_nothing_more_can_be_said_of_it(get, market):
     asked = {"symbol": BTC, "interval": "1m", "from_": TEN}
     old, lately = get("/candles", as_of=LATE, **asked), get("/candles", as_of=END - 1, **asked)
 
     again = get("/candles", as_of=LATE, headers={"If-None-Match": old.headers["ETag"]}, **asked)
 
-    assert old.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert old.headers["Cache-Control"] == "public, max-age=3600, immutable"
     assert "ETag" in lately.headers
     assert "immutable" not in lately.headers["Cache-Control"]
     assert (again.status_code, again.content) == (304, b"")
