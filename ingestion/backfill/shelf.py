@@ -23,8 +23,8 @@ _SIGN_LINES: Final = 100_000
 
 class Place(msgspec.Struct):
     """Where in a file the work is. ``offset``: in the unpacked text, after the last row in the log; ``tries``: how
-    often a file was spoiled; ``bad``: files that are given up; ``months``: {name: (SHA-256, offset, rows)} of files
-    of whole months, which are read a day at a time."""
+    often in a row a file was spoiled; ``bad``: files that are given up; ``months``: {name: (SHA-256, offset, rows)} of
+    files of whole months, which are read a day at a time."""
 
     name: str = ""
     sha256: str = ""
@@ -127,6 +127,7 @@ class Shelf:
             )
         metrics.FILES.labels("used").inc()
         place = self.place
+        place.tries = 0
         if found.file.is_monthly:
             place.months[place.name] = (place.sha256, place.offset, place.rows)
         else:

@@ -39,6 +39,8 @@ _SAVE_EVERY_S: Final = 5.0
 _STALE_S: Final = 15.0
 _FIRST_FRAME_S: Final = 5.0
 _REGION_S: Final = 60.0
+# The question for the weight limit is dear itself: where it fails, the limit known so far will do for a while.
+_LIMITS_EVERY_S: Final = 60.0
 
 
 @dataclass
@@ -76,7 +78,7 @@ class IngestKlines(Role):
         self._away = Backoff(first_s=1.0, cap_s=60.0)
         self._write_backoff = Backoff(first_s=0.5, cap_s=10.0)
         self._failures = self._write_failures = self._written = 0
-        self._watch_at = self._write_at = self._seconds_at = self._save_at = self._time_at = 0.0
+        self._watch_at = self._write_at = self._seconds_at = self._save_at = self._time_at = self._limits_at = 0.0
         self._last_message_ms: int | None = None
         self._snapshot = Pulse(0, None, None, "ok", "starting")
 
@@ -201,8 +203,9 @@ class IngestKlines(Role):
             for row in board.answer(question, rows, self._around.clock()):
                 self._keep(board, row)
         self._take_time()
-        if self._limits is not None and self._limits.done() and self._limits.exception() is not None:
-            self._limits = None  # It is asked for again.
+        if self._limits is not None and self._limits.done() and (error := self._limits.exception()) is not None:
+            self._limits = None
+            logger.warning("limits_unknown", error=str(error), then="the limit known so far counts, it is asked again")
 
     def _take_time(self) -> None:
         if self._time is None or not self._time.done():
@@ -270,8 +273,11 @@ class IngestKlines(Role):
 
     def _ask_limits(self) -> None:
         """Learn the exchange's present weight limit, once."""
-        if self._limits is None and self._watched and self._around.clock() >= self._lanes[False].until_s:
-            symbol = min(self._watched)
+        now_s = self._around.clock()
+        if self._limits is None and self._watched and now_s >= max(self._limits_at, self._lanes[False].until_s):
+            self._limits_at = now_s + _LIMITS_EVERY_S
+            # Any that is listed will do, and one that is not any more must not be in the way for ever.
+            symbol = self._policy.rng.choice(sorted(self._watched))
             self._limits = self._around.pool.submit(learn_limits, self._around, symbol)
 
     def _may_ask(self, question: Question, now_s: float, room: dict[tuple[str, int], bool]) -> bool:

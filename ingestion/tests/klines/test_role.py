@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ingestion.binance.errors import BadRequest, ExchangeAway, ExchangeBusy, RegionRefused
@@ -351,23 +351,39 @@ def test_a_symbol_that_comes_back_goes_on_where_it_was(world):
     assert all(start >= NOON for _, interval, start, _ in world.exchange.asked if interval == "1m")
 
 
+def test_a_symbol_that_is_no_longer_listed_does_not_make_the_dear_question_for_the_limits_repeat(world):
+    world.symbols["AAAUSDT"] = False
+    world.exchange.delisted = {"AAAUSDT", SYMBOL}
+
+    world.pass_time(60, step_s=0.5)
+    assert world.exchange.limits_asked <= 2
+
+    world.exchange.delisted = {"AAAUSDT"}
+    world.pass_time(3_600)
+    learnt = world.exchange.limits_asked
+    world.pass_time(300)
+    assert world.exchange.limits_asked == learnt
+
+
 @given(
     seed=st.integers(0, 10_000),
     lag_ms=st.integers(0, 40_000),
     halt=st.tuples(st.integers(0, 12), st.integers(0, 6)),
     kills=st.sets(st.integers(0, 60), max_size=4),
 )
+@example(seed=11, lag_ms=0, halt=(0, 2), kills={16})
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_happens_progress_tells_the_truth_and_everything_comes(tmp_path_factory, seed, lag_ms, halt, kills):
     """Frames are lost, REST lags, fails and the market halts; the role is killed: what is called asked is there."""
     log = SqliteLog(tmp_path_factory.mktemp("klines") / "log.db")
-    world, chance = World(log), random.Random(seed)
+    world, chance, began = World(log), random.Random(seed), NOON
     world.exchange.lag_ms = lag_ms
     start, length = halt
     world.exchange.halts = [(NOON + start * MINUTE_MS, NOON + (start + length) * MINUTE_MS)]
     for turn in range(60):
         if turn in kills:
             world.kill()
+            began = world.exchange.now
         if chance.random() < 0.1:
             world.exchange.errors = [ExchangeAway("reset")] * chance.randrange(1, 4)
         world.step(chance.choice((0.5, 3.0, 15.0)), streamed=chance.random() < 0.6)
@@ -379,5 +395,6 @@ def test_whatever_happens_progress_tells_the_truth_and_everything_comes(tmp_path
     for interval in INTERVALS:
         first, stop = world.places[SYMBOL, interval.value]
         assert stop >= interval.open_of(world.exchange.now - 90_000)
-        assert first <= interval.step_back(interval.open_of(NOON), POLICY.rows[interval.value])
+        # As far back as a new track reaches; a restart counts from its own time.
+        assert first <= interval.step_back(interval.open_of(began), POLICY.rows[interval.value])
     log.close()

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from ingestion.binance.errors import BadRequest
 from ingestion.binance.feed import ConnectionState
 from ingestion.klines.role import IngestKlines
 from ingestion.klines.surroundings import Surroundings
@@ -49,11 +50,16 @@ class Exchange:
     short: dict[int, int] = field(default_factory=dict)
     asked: list[tuple[str, str, int, int]] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
+    delisted: set[str] = field(default_factory=set)
+    limits_asked: int = 0
 
     def server_time(self) -> int:
         return self.now
 
-    def learn_limits(self, symbol: str) -> None: ...
+    def learn_limits(self, symbol: str) -> None:
+        self.limits_asked += 1
+        if symbol in self.delisted:
+            raise BadRequest(-1121, "Invalid symbol.")
 
     def has(self, interval: Interval, open_time: int) -> bool:
         end = interval.next_open(open_time)
