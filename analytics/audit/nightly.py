@@ -66,10 +66,11 @@ def audit_due(
 
 
 def _due(log: Log) -> Iterator[Due]:
-    done = _settled()
+    done, doubted = _settled(), _doubted()
     for known in known_of(log, reads.symbols()):
         if isinstance(known, Known):
-            yield from (due for due in whole_days(known) if (due.symbol, due.day) not in done)
+            days = dict.fromkeys([*whole_days(known), *doubted.get(known.symbol, ())])
+            yield from (due for due in days if (due.symbol, due.day) not in done)
 
 
 def whole_days(known: Known) -> Iterator[Due]:
@@ -78,6 +79,15 @@ def whole_days(known: Known) -> Iterator[Due]:
     covered = set(covered_days(known))
     days = (newest - DAY_MS * number for number in range(1, DAYS_BACK + 1))
     yield from (Due(known.symbol, day) for day in days if day in covered)
+
+
+def _doubted() -> dict[str, list[Due]]:
+    """Days of any age at which something was found, or nothing could be: until they agree they are looked at again."""
+    found: dict[str, list[Due]] = {}
+    for row in AuditRun.objects.filter(state__in=(AuditRun.State.DIFFERS, AuditRun.State.FAILED)):
+        start = dt.datetime.combine(row.day, dt.time(), dt.UTC)
+        found.setdefault(row.symbol, []).append(Due(row.symbol, int(start.timestamp()) * 1000))
+    return found
 
 
 def _settled() -> set[tuple[str, dt.date]]:
@@ -147,7 +157,7 @@ def _tell(day: Day) -> None:
 
 
 def show_differences() -> None:
-    """Set the metric to what the newest audits of the last days found."""
+    """Set the metric to what the newest audit of each day found."""
     totals = dict.fromkeys((check.value for check in Check), 0)
     for found in AuditRun.objects.filter(state=AuditRun.State.DIFFERS).values_list("found", flat=True):
         for check, count in found.items():

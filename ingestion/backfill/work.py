@@ -7,9 +7,9 @@ dropped by the processor (trades) or replaces itself (klines).
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -49,6 +49,7 @@ def run_slice(tools: Tools, row: Backfill, budget_s: float) -> None:
     try:
         _run(tools, row, lambda: tools.monotonic() < until_s)
     except store.Stopped:
+        _clear(tools, row)
         logger.info("backfill_stopped", backfill=row.pk, symbol=row.symbol)
 
 
@@ -63,11 +64,21 @@ def _run(tools: Tools, row: Backfill, go_on: Callable[[], bool]) -> None:
         store.wait(row, busy.retry_after_s, f"the exchange asks for a pause of {busy.retry_after_s:.0f} s")
     except Refused as refused:
         logger.warning("backfill_refused", backfill=row.pk, symbol=row.symbol, why=str(refused))
+        _clear(tools, row)
         store.finish(row, str(refused))
     except store.Stopped:
         raise
     except Exception as error:  # noqa: BLE001 - the top of a slice: whatever failed is kept, shown and tried again
         _stumble(tools, row, error)
+
+
+def _folder_of(tools: Tools, row: Backfill) -> Path:
+    return tools.folder / f"backfill-{row.pk}"
+
+
+def _clear(tools: Tools, row: Backfill) -> None:
+    """A month's file may have gigabytes: nothing of it stays. What is needed after all is fetched again."""
+    shutil.rmtree(_folder_of(tools, row), ignore_errors=True)
 
 
 def _stumble(tools: Tools, row: Backfill, error: Exception) -> None:
@@ -101,8 +112,8 @@ class _Slice:
     def __init__(self, tools: Tools, row: Backfill, go_on: Callable[[], bool]) -> None:
         self._tools, self._row, self._go_on = tools, row, go_on
         self._place = msgspec.convert(row.place or {}, Place)
-        self._folder = tools.folder / f"backfill-{row.pk}"
-        self._shelf = Shelf(tools.archive, row.symbol, self._folder, self._place, self._may_go_on)
+        folder = _folder_of(tools, row)
+        self._shelf = Shelf(tools.archive, row.symbol, folder, self._place, self._may_go_on)
         self._began = self._kept_at = tools.monotonic()
         self._busy_before_s = row.busy_s
 
@@ -281,8 +292,7 @@ class _Slice:
     def _finish(self) -> None:
         row = self._row
         self._note_place()
-        with suppress(OSError):
-            shutil.rmtree(self._folder)
+        _clear(self._tools, row)
         row.note = _summary(row)
         error = ""
         if row.bad_files:

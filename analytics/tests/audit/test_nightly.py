@@ -78,6 +78,20 @@ def test_what_differs_is_kept_told_and_counted_and_looked_at_again_when_it_is_re
     assert REGISTRY.get_sample_value("streamloom_audit_differences", {"check": "roll_ups"}) == 0
 
 
+def test_a_day_of_any_age_is_looked_at_again_until_it_agrees(over, monkeypatch) -> None:
+    monkeypatch.setattr(nightly, "DAYS_BACK", 0)
+    look(over)
+    assert not AuditRun.objects.exists(), "too old to be looked at by itself"
+
+    long_ago = timezone.now() - dt.timedelta(hours=1)
+    AuditRun.objects.create(
+        symbol=BTC, day=DAY, state=AuditRun.State.DIFFERS, started_at=long_ago, finished_at=long_ago
+    )
+    look(over)
+
+    assert AuditRun.objects.get().state == AuditRun.State.AGREES
+
+
 def test_an_audit_that_was_killed_is_made_again_one_that_runs_is_left_alone(over) -> None:
     AuditRun.objects.create(symbol=BTC, day=DAY, state=AuditRun.State.RUNNING, started_at=timezone.now())
     look(over)

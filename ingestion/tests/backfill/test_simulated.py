@@ -261,6 +261,7 @@ def test_history_before_the_archive_is_refused_with_the_first_day_that_there_is(
 
     assert row.state == Backfill.State.FAILED
     assert "The first day that can be had is 2024-01-01" in row.error
+    assert not list((world.folder / "archive").glob("backfill-*")), "its files are removed"
     assert [segment.covered_from for segment in world.coverage().segments] == [NOW - HOUR_MS], "nothing is wanted"
 
 
