@@ -18,7 +18,6 @@ from ingestion.klines.surroundings import THREADS, Rest, Surroundings, learn_lim
 from ingestion.klines.track import Aim, Policy, Question
 from ingestion.log import codec
 from ingestion.log.port import LogClosed, LogError
-from ingestion.log.room import sink_has_room
 from ingestion.log.topics import DEAD_LETTERS, PRICES
 from ingestion.pipeline.records import DeadLetter, Kline
 from ingestion.roles.role import Pulse, Role
@@ -290,17 +289,8 @@ class IngestKlines(Role):
         topic = PRICES[question.interval.value].name
         place = topic, self._around.log.partition_of(topic, question.symbol)
         if place not in room:
-            room[place] = self._has_room(topic, question.symbol)
+            room[place] = self._around.has_room(topic, question.symbol)
         return room[place]
-
-    def _has_room(self, topic: str, symbol: str) -> bool:
-        try:
-            return sink_has_room(self._around.log, topic, symbol)
-        except LogClosed:
-            raise
-        except LogError as error:
-            logger.warning("room_unknown", topic=topic, error=str(error), then="history waits", hint="is the log up?")
-            return False
 
     def _is_full(self) -> bool:
         """The log takes nothing: do not hold more and more."""

@@ -6,11 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+import structlog
+
 from ingestion.binance.feed import ConnectionState
 from ingestion.klines.progress import Places
 from ingestion.klines.track import PAGE_ROWS, Question
-from ingestion.log.port import Log
+from ingestion.log.port import Log, LogClosed, LogError
+from ingestion.log.room import sink_has_room
 from ingestion.pipeline.records import DeadLetter, Kline
+
+logger = structlog.get_logger(__name__)
 
 THREADS: Final = 4
 
@@ -59,6 +64,16 @@ class Surroundings:
     save: Callable[[Places], None]
     pool: Any = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "klines-rest"))
     clock: Callable[[], float] = time.time
+
+    def has_room(self, topic: str, symbol: str) -> bool:
+        """True while the sink can take more of what may wait; False where the log does not tell."""
+        try:
+            return sink_has_room(self.log, topic, symbol)
+        except LogClosed:
+            raise
+        except LogError as error:
+            logger.warning("room_unknown", topic=topic, error=str(error), then="history waits", hint="is the log up?")
+            return False
 
 
 def page_of(rest: Rest, question: Question) -> list[Kline]:

@@ -20,7 +20,7 @@ if "confluent_kafka" in sys.modules:
     import confluent_kafka, confluent_kafka.admin
     kinds += [confluent_kafka.Producer, confluent_kafka.Consumer, confluent_kafka.admin.AdminClient]
 print(json.dumps({
-    "tasks": sorted(name for name in app.tasks if name.startswith("analytics.")),
+    "tasks": sorted(name for name in app.tasks if name.startswith(("analytics.", "ingestion."))),
     "modules": sorted({"chdb", "polars", "pandas"} & set(sys.modules)),
     "clients": [type(found).__name__ for found in gc.get_objects() if isinstance(found, tuple(kinds))],
     "threads": [thread.name for thread in threading.enumerate()],
@@ -52,7 +52,8 @@ def parent() -> dict[str, list[str]]:
 
 
 def test_every_task_is_known_to_the_worker(parent: dict[str, list[str]]) -> None:
-    assert parent["tasks"] == ["analytics.rebuild", "analytics.roll_up", "analytics.sink"]
+    own = ["analytics.audit", "analytics.indicators", "analytics.rebuild", "analytics.roll_up", "analytics.sink"]
+    assert parent["tasks"] == [*own, "ingestion.backfill"]
 
 
 def test_no_engine_is_loaded_before_the_fork(parent: dict[str, list[str]]) -> None:

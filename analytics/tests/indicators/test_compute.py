@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from analytics.indicators import catalogue
 from analytics.indicators.catalogue import (
     EMA_PERIODS,
     KEPT,
@@ -180,3 +181,9 @@ def test_names_tell_the_periods_where_they_are_not_the_usual_ones():
         "bb_lower_50",
         "obv",
     ]
+
+
+def test_the_kind_of_average_is_named_without_loading_the_library():
+    import talib
+
+    assert catalogue._SMA == talib.MA_Type.SMA
