@@ -211,7 +211,9 @@ def _symbols() -> list[Json]:
     view = get_tail().view
     enabled = watched()
     now_ms = time.time_ns() // 1_000_000
-    return [_symbol(view, name, name in enabled, now_ms) for name in sorted({*enabled, *view.symbols()})]
+    # Symbols of which only klines are kept have no feed of trades to tell of.
+    traded = {name for name in view.symbols() if view.live(name) is not None or view.coverage(name).segments}
+    return [_symbol(view, name, name in enabled, now_ms) for name in sorted({*enabled, *traded})]
 
 
 def _symbol(view: LiveView, symbol: str, is_watched: bool, now_ms: int) -> Json:

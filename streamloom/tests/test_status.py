@@ -4,6 +4,7 @@ import datetime as dt
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ from django.test import Client
 
 from analytics.models import AuditRun
 from analytics.reading.tail import close_tail
+from analytics.reading.view import LiveView, Tailed
+from analytics.tests.samples import candle, kline_of
 from ingestion.log import close_log, open_log, topics
-from ingestion.log.port import Record
+from ingestion.log.port import Record, Stored
 from ingestion.models import Heartbeat
 from markets.models import Symbol
+from streamloom import status
 from streamloom.status import STAGES, _audit, pipeline, stage_json
 
 NOW = dt.datetime(2026, 11, 21, 9, 0, tzinfo=dt.UTC)
@@ -113,6 +117,16 @@ def test_a_watched_symbol_is_listed_before_its_first_trade(embedded: None) -> No
 
     assert shown["NEWUSDT"]["feed_time"] is None
     assert not shown["NEWUSDT"]["complete"]
+
+
+def test_a_symbol_of_which_only_klines_are_kept_is_no_feed(embedded: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = LiveView(lambda topic, symbol: 0, lambda topic: 1)
+    stored = Stored("prices-1h", 0, 0, 0, "XRPUSDC", b"", 1)
+    view.take([Tailed(stored, kline_of(candle(0, (1, 2)), symbol="XRPUSDC", interval="1h"))], {})
+    monkeypatch.setattr(status, "get_tail", lambda: SimpleNamespace(view=view))
+
+    assert view.symbols() == ["XRPUSDC"]
+    assert status._symbols() == []
 
 
 @pytest.mark.django_db
