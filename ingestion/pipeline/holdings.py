@@ -116,7 +116,9 @@ class Holdings(msgspec.Struct):
     def join(self, cause: str) -> None:
         """Another connection brings the trades from here on: what it skips at once was lost to ``cause``."""
         segment = self.open_segment()
-        if segment is not None and segment.hi >= segment.lo:
+        if segment is None or segment.hi < segment.lo:
+            return
+        if self.joined != (segment.hi, Cause.START):  # before the first trade what is skipped was wanted already
             self.joined = segment.hi, cause
 
     def _cause_above(self, segment: Segment) -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ingestion.pipeline.coverage import MOST_REPAIRED, Span, apply_events, fold_events
 from ingestion.pipeline.holdings import Holdings, Verdict
 from ingestion.pipeline.process import SymbolProcessor, condense, dump_state, load_state
-from ingestion.pipeline.records import Asked, CoverageEvent, CoverageKind, Hole, Joined, Proved
+from ingestion.pipeline.records import Asked, CoverageEvent, CoverageKind, Hole, Joined, Proved, Want
 from ingestion.pipeline.window import empty_candle
 from ingestion.tests.pipeline.factories import START, kline_of, make_trade
 from ingestion.tests.pipeline.run import ASSET, WANT, Run
@@ -61,6 +61,14 @@ def test_a_gap_says_why_it_opened(records, cause):
     (gap,) = coverage_of(Run(WANT, *records)).gaps
 
     assert gap.cause == cause
+
+
+def test_history_that_is_wanted_before_the_first_trade_came_changes_no_cause():
+    run = Run(WANT, Want("BTCUSDT", 0, 0, "backfill", 1_000), Joined("BTCUSDT", "ours", 0), *trades(5))
+
+    gaps = [(gap.from_id, gap.to_id, gap.cause) for gap in coverage_of(run).gaps]
+
+    assert gaps == [(0, 1, "backfill"), (2, 4, "start")]
 
 
 def test_why_a_gap_opened_is_known_after_a_restart_too():

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from ingestion.pipeline.closing import GRACE_MS
+from markets.types import MINUTE_MS, Interval
 from streamloom.faults.answers import (
     Json,
     candles,
@@ -19,16 +21,20 @@ from streamloom.faults.answers import (
     settled,
     trades,
 )
+from streamloom.tests.demo.running import RunningDemo
 
 __all__ = ["Json", "candles", "coverage", "difference", "is_whole", "pages", "settled", "trades"]
 
 FOLDER = "binance"
 
 
-def dirty(folder: Path) -> int:
-    """How many buckets wait to be made again."""
+def dirty(demo: RunningDemo, folder: Path) -> int:
+    """How many buckets wait to be made again; without the minutes that are open, which wait for the feed to go on."""
     with closing(sqlite3.connect(f"file:{folder / FOLDER}/streamloom.db?mode=ro", uri=True, timeout=10)) as database:
-        return int(database.execute("SELECT count(*) FROM analytics_dirty").fetchone()[0])
+        rows = database.execute("SELECT symbol, interval, open_time FROM analytics_dirty").fetchall()
+    minutes = {symbol for symbol, interval, _ in rows if interval == Interval.M1}
+    feed_times = {symbol: coverage(demo, symbol).get("feed_time") or sys.maxsize for symbol in minutes}
+    return sum(interval != Interval.M1 or at + MINUTE_MS + GRACE_MS <= feed_times[symbol] for symbol, interval, at in rows)
 
 
 def audit(folder: Path) -> Json:

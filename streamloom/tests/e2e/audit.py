@@ -55,16 +55,13 @@ def _of_log() -> dict[str, Any]:
 
 
 def _of_tables() -> dict[str, Any]:
-    """``journal``: [seq, rows]; ``stored``: {symbol: [rows, ids, lowest, highest]}; ``stored_letters``: [reason, hex];
-    ``dirty``: buckets that wait."""
+    """``journal``: [seq, rows]; ``stored``: {symbol: [rows, ids, lowest, highest]}; ``stored_letters``: [reason, hex]."""
     from analytics.clickhouse.client import client
-    from analytics.models import Dirty
 
     return {
         "journal": client().query(JOURNAL).result_rows,
         "stored": {row[0]: row[1:] for row in client().query(STORED.format("trades_enriched FINAL")).result_rows},
         "stored_letters": [[row[0], row[2].lower()] for row in client().query(LETTERS).result_rows],
-        "dirty": Dirty.objects.count(),
     }
 
 

@@ -39,7 +39,7 @@ class Together(RunningDemo):
         self._folder, self._symbol = folder, symbol
 
     def problems(self, held: Json) -> list[Any]:
-        self.until(lambda: answers.dirty(self._folder) == 0, "the last rebuild")
+        self.until(lambda: answers.dirty(self, self._folder) == 0, "the last rebuild")
         assert self.stop() == 0
         letters: list[Any] = verdict.sound(self._folder, {self._symbol: held})["letters"]
         return letters

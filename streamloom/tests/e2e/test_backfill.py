@@ -110,7 +110,7 @@ def test_two_days_that_rest_has_forgotten_are_whole_exact_and_certified_although
         demo.until(lambda: states(demo) == {"certified"}, "every minute certified", PATIENCE_S)
         assert "done" in folder.command("--status")
         exchange.kill()
-        demo.until(lambda: answers.dirty(tmp_path) == 0, "the last rebuild", PATIENCE_S)
+        demo.until(lambda: answers.dirty(demo, tmp_path) == 0, "the last rebuild", PATIENCE_S)
         assert demo.stop() == 0
     finally:
         demo.kill()

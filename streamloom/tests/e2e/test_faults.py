@@ -61,7 +61,7 @@ def finish(demo: RunningDemo, exchange: RunningExchange, folder: Path) -> tuple[
     """Compare everything once nothing is missing, stop, and look into the folder."""
     held = verdict.exact(demo, BOOKS)
     exchange.kill()
-    demo.until(lambda: answers.dirty(folder) == 0, "the last rebuild")
+    demo.until(lambda: answers.dirty(demo, folder) == 0, "the last rebuild")
     assert demo.stop() == 0
     return held, verdict.sound(folder, held)
 
