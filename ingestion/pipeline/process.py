@@ -10,6 +10,7 @@ from ingestion.pipeline.closing import Minutes
 from ingestion.pipeline.enrich import enrich
 from ingestion.pipeline.holdings import Holdings, Verdict
 from ingestion.pipeline.records import (
+    HISTORY,
     Asked,
     CandleRecord,
     Cause,
@@ -187,7 +188,8 @@ class SymbolProcessor:
 
     def _statement(self, record: Want | Joined | Asked | Hole | Proved | Unwatch | Lost) -> None:
         state = self.state
-        state.clock = max(state.clock, record.event_time)
+        if not _precedes_its_frames(record):
+            state.clock = max(state.clock, record.event_time)
         holdings, clock = state.holdings, state.clock
         match record:
             case Joined():
@@ -236,6 +238,12 @@ class SymbolProcessor:
             pending,
             None if segment is None else segment.covered_from,
         )
+
+
+def _precedes_its_frames(record: RawRecord) -> bool:
+    """True of what is logged ahead of frames that were heard before: its time must not close a minute that they are in,
+    or in which the first of them will show a gap."""
+    return isinstance(record, Joined) or (isinstance(record, Want) and record.cause in HISTORY)
 
 
 def condense(events: list[CoverageEvent]) -> list[CoverageEvent]:

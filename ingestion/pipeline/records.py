@@ -117,7 +117,10 @@ HISTORY = frozenset((Cause.BACKFILL, Cause.ARCHIVE))
 
 
 class Joined(msgspec.Struct, frozen=True, gc=False):
-    """From here on another connection brings the symbol's trades: ids that are skipped here were lost to ``cause``."""
+    """From here on another connection brings the symbol's trades: ids that are skipped here were lost to ``cause``.
+
+    ``event_time``: the newest that was heard on it; frames up to there may still follow, so it moves no clock.
+    """
 
     symbol: str
     cause: str

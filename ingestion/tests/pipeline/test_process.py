@@ -13,7 +13,7 @@ from ingestion.pipeline.process import (
     dump_state,
     load_state,
 )
-from ingestion.pipeline.records import Hole, Lost, Unwatch, Want
+from ingestion.pipeline.records import Hole, Joined, Lost, Unwatch, Want
 from ingestion.pipeline.window import empty_candle, fold
 from ingestion.tests.pipeline.factories import (
     START,
@@ -217,6 +217,21 @@ def test_the_clock_never_goes_back_and_moves_with_klines_alone():
 
     assert run.processor.state.clock == START + 2_000
     assert run.out.klines == []
+
+
+@pytest.mark.parametrize(
+    "ahead",
+    [
+        Joined("BTCUSDT", "disconnect", START + 10 * MINUTE_MS),
+        Want("BTCUSDT", 0, START - MINUTE_MS, "backfill", START + 10 * MINUTE_MS),
+    ],
+)
+def test_what_is_logged_ahead_of_the_frames_that_were_heard_before_it_closes_no_minute(ahead):
+    # The connection's frames waited at the gate: its clock is ten minutes ahead of the first of them.
+    run = Run(WANT, make_trade(1, 10), ahead, make_trade(2, 20), make_trade(3, 64_000))
+
+    assert run.states() == [(0, "closed", "closed", 2)]
+    assert [e.late for _, e in run.out.enriched] == [False, False, False]
 
 
 def test_live_tells_the_forming_minute_and_the_one_that_waits_to_close():
