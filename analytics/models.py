@@ -60,8 +60,9 @@ class Dirty(models.Model):
 class AuditRun(models.Model):
     """The newest audit of one symbol and UTC day.
 
-    ``started_at`` and ``finished_at`` are the machine's clock: an audit that was killed is made again.
-    ``found``: differences by check; ``details``: the first of them in words.
+    ``started_at`` and ``finished_at`` are the database's clock: an audit that was killed is made again.
+    ``found``: differences by check; ``details``: the first of them in words. ``candles_seq``, ``coverage_seq``: the
+    newest records about the day that were stored before it was looked at; with newer ones it is due again.
     """
 
     class State(models.TextChoices):
@@ -86,6 +87,8 @@ class AuditRun(models.Model):
     digest = models.CharField(max_length=64, blank=True, default="")
     found = models.JSONField(default=dict, blank=True)
     details = models.TextField(blank=True, default="")
+    candles_seq = models.BigIntegerField(default=0, db_default=0, editable=False)
+    coverage_seq = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("symbol", "day"), name="audit_of_day"),)

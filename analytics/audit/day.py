@@ -72,6 +72,11 @@ def day_text(start: int) -> str:
     return dt.datetime.fromtimestamp(start / 1000, tz=dt.UTC).date().isoformat()
 
 
+def start_of(day: dt.date) -> int:
+    """The first moment of the UTC day, epoch ms."""
+    return int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp()) * 1000
+
+
 def _dirty(symbol: str, span: Span) -> Dirties:
     """The buckets of the day that wait for a rebuild or a roll-up, as (interval, open time)."""
     rows = Dirty.objects.filter(symbol=symbol, open_time__gte=span.start, open_time__lt=span.end)

@@ -1,7 +1,12 @@
-"""Whole days, audited once each: by the symbols' own clocks, so that a replay of 2019 has its nights too.
+"""Whole days, audited by the symbols' own clocks, so that a replay of 2019 has its nights too.
+
+A day is audited once, and again when what is stored of it has changed. Nothing changes that without a record that is
+stored as well: a minute's (every revision and verdict is one) or a change of coverage (ids came, left, or were
+declared a hole). Their places in the log only rise, so the newest of each, read before an audit looks at anything,
+tells later whether the audit still holds. Trades that came while the candles did not follow show by the coverage.
 
 The rows of AuditRun are the truth of it: a kill at any line leaves a row that is running, and after a while it is
-made again. Being woken twice, or by two workers, only makes an audit twice.
+made again. Being woken twice, or by two workers, changes nothing.
 """
 
 import datetime as dt
@@ -11,15 +16,16 @@ from typing import Final, NamedTuple
 
 import structlog
 from django.db.models import Q
-from django.utils import timezone
 
-from analytics import metrics
+from analytics import clock, metrics
 from analytics.audit import reads, report
-from analytics.audit.day import day_text
+from analytics.audit.day import day_text, start_of
 from analytics.audit.findings import Check, Day, Skipped
+from analytics.audit.reads import Changes
 from analytics.audit.standing import Known, covered_days, known_of
 from analytics.audit.walk import LOOK_AGAIN_S, Wish, audit
 from analytics.models import AuditRun
+from analytics.reading.stored import Span
 from ingestion.log.port import Log
 from markets.types import DAY_MS, MINUTE_MS
 
@@ -29,9 +35,9 @@ _log = structlog.get_logger(__name__)
 SETTLED_MS: Final = 10 * MINUTE_MS
 # Days before a symbol's newest that are looked at without being asked for.
 DAYS_BACK: Final = 7
-# Of the machine's time. No audit of a day takes so long: what still runs then was killed.
+# No audit of a day takes so long: what still runs then was killed.
 _KILLED_AFTER: Final = dt.timedelta(minutes=10)
-# A day that differs is looked at again so often: what repairs it takes minutes.
+# A day is looked at again so often at most: what repairs it takes minutes, and what a backfill brings comes in parts.
 _AGAIN_AFTER: Final = dt.timedelta(minutes=30)
 _MOST_DETAILS: Final = 20
 
@@ -45,6 +51,10 @@ class Due(NamedTuple):
     @property
     def day(self) -> dt.date:
         return dt.date.fromisoformat(day_text(self.start))
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start, self.start + DAY_MS)
 
 
 def audit_due(
@@ -66,11 +76,11 @@ def audit_due(
 
 
 def _due(log: Log) -> Iterator[Due]:
-    done, doubted = _settled(), _doubted()
     for known in known_of(log, reads.symbols()):
         if isinstance(known, Known):
-            days = dict.fromkeys([*whole_days(known), *doubted.get(known.symbol, ())])
-            yield from (due for due in days if (due.symbol, due.day) not in done)
+            settled = _settled(known.symbol)
+            days = dict.fromkeys([*whole_days(known), *_audited(known.symbol)])
+            yield from (due for due in days if due.start not in settled)
 
 
 def whole_days(known: Known) -> Iterator[Due]:
@@ -81,40 +91,48 @@ def whole_days(known: Known) -> Iterator[Due]:
     yield from (Due(known.symbol, day) for day in days if day in covered)
 
 
-def _doubted() -> dict[str, list[Due]]:
-    """Days of any age at which something was found, or nothing could be: until they agree they are looked at again."""
-    found: dict[str, list[Due]] = {}
-    for row in AuditRun.objects.filter(state__in=(AuditRun.State.DIFFERS, AuditRun.State.FAILED)):
-        start = dt.datetime.combine(row.day, dt.time(), dt.UTC)
-        found.setdefault(row.symbol, []).append(Due(row.symbol, int(start.timestamp()) * 1000))
-    return found
+def _audited(symbol: str) -> list[Due]:
+    """Days of any age that were looked at: until they agree, and when they change, they are looked at again."""
+    days = AuditRun.objects.filter(symbol=symbol).order_by("-day").values_list("day", flat=True)
+    return [Due(symbol, start_of(day)) for day in days]
 
 
-def _settled() -> set[tuple[str, dt.date]]:
-    """Days that need no audit now: they agree, another worker is at them, or were looked at just now."""
-    moment = timezone.now()
-    running = Q(state=AuditRun.State.RUNNING, started_at__gt=moment - _KILLED_AFTER)
-    lately = Q(finished_at__gt=moment - _AGAIN_AFTER)
-    rows = AuditRun.objects.filter(Q(state=AuditRun.State.AGREES) | running | lately)
-    return set(rows.values_list("symbol", "day"))
+def _settled(symbol: str) -> set[int]:
+    """The first moments of days that need no audit now: they agree still, are looked at, or were just now."""
+    rows = AuditRun.objects.filter(symbol=symbol)
+    agreed = rows.filter(state=AuditRun.State.AGREES).values_list("day", "candles_seq", "coverage_seq")
+    before = {start_of(day): Changes(*seqs) for day, *seqs in agreed}
+    settled = {start_of(day) for day in rows.filter(_busy()).values_list("day", flat=True)}
+    if before:
+        stored = reads.changes(symbol, Span(min(before), max(before) + DAY_MS))
+        settled |= {start for start, seen in before.items() if stored.get(start, Changes()) == seen}
+    return settled
+
+
+def _busy() -> Q:
+    """Rows of which somebody audits the day, or did just now."""
+    running = Q(state=AuditRun.State.RUNNING, started_at__gt=clock.later(-_KILLED_AFTER))
+    return running | Q(finished_at__gt=clock.later(-_AGAIN_AFTER))
 
 
 def _claim(due: Due) -> bool:
     """Make the day ours; False when another worker was faster."""
     row, _ = AuditRun.objects.get_or_create(symbol=due.symbol, day=due.day)
-    mine = AuditRun.objects.filter(pk=row.pk, state=row.state, started_at=row.started_at)
-    return bool(mine.update(state=AuditRun.State.RUNNING, started_at=timezone.now(), finished_at=None))
+    free = AuditRun.objects.filter(~_busy(), pk=row.pk)
+    return bool(free.update(state=AuditRun.State.RUNNING, started_at=clock.now(), finished_at=None))
 
 
 def _audit_one(log: Log, due: Due, look_again_s: Sequence[float]) -> None:
-    wish = Wish([due.symbol], due.start, due.start + DAY_MS)
+    wish = Wish([due.symbol], *due.span)
     try:
+        # Before the first look: what is stored from now on may be seen or not.
+        seen = reads.changes(due.symbol, due.span).get(due.start, Changes())
         for found in audit(log, wish, look_again_s=look_again_s):
-            _keep(due, found)
+            _keep(due, found, seen)
     except Exception as error:
         AuditRun.objects.filter(symbol=due.symbol, day=due.day).update(
             state=AuditRun.State.FAILED,
-            finished_at=timezone.now(),
+            finished_at=clock.now(),
             details=f"{type(error).__name__}: {error}"[:2000],
         )
         metrics.AUDITED_DAYS.labels(AuditRun.State.FAILED.value).inc()
@@ -122,7 +140,7 @@ def _audit_one(log: Log, due: Due, look_again_s: Sequence[float]) -> None:
     show_differences()
 
 
-def _keep(due: Due, found: Day | Skipped) -> None:
+def _keep(due: Due, found: Day | Skipped, seen: Changes) -> None:
     if isinstance(found, Skipped):
         state, fields = AuditRun.State.FAILED, {"details": found.why}
     else:
@@ -130,7 +148,9 @@ def _keep(due: Due, found: Day | Skipped) -> None:
         fields = _figures(found)
         _tell(found)
     metrics.AUDITED_DAYS.labels(state.value).inc()
-    AuditRun.objects.filter(symbol=due.symbol, day=due.day).update(state=state, finished_at=timezone.now(), **fields)
+    AuditRun.objects.filter(symbol=due.symbol, day=due.day).update(
+        state=state, finished_at=clock.now(), **seen._asdict(), **fields
+    )
 
 
 def _figures(day: Day) -> dict[str, object]:

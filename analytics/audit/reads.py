@@ -43,6 +43,13 @@ class Busy(NamedTuple):
     trades: int
 
 
+class Changes(NamedTuple):
+    """The newest record (``seq``) about a day that is stored: of its minutes, and of the ids next to its trades."""
+
+    candles_seq: int = 0
+    coverage_seq: int = 0
+
+
 def symbols() -> list[str]:
     """Every symbol of which something was to be held."""
     return [row[0] for row in _ask("audit_symbols")]
@@ -51,6 +58,11 @@ def symbols() -> list[str]:
 def days(symbol: str) -> list[int]:
     """The first moments of the UTC days of which trades are stored."""
     return [row[0] * DAY_MS for row in _ask("audit_days", symbol=symbol)]
+
+
+def changes(symbol: str, span: Span) -> dict[int, Changes]:
+    """By the first moment of each UTC day of the span: what was stored of it last. Of other days nothing is stored."""
+    return {row[0] * DAY_MS: Changes(*row[1:]) for row in _ask("audit_changes", symbol=symbol, **span._asdict())}
 
 
 def first_at(symbol: str, time_ms: int) -> tuple[int, int] | None:
