@@ -60,7 +60,8 @@ class HeartbeatThread(threading.Thread):
             self._tell_once(error, "the role still runs; report this")
 
     def _tell_once(self, error: Exception, fix: str) -> None:
-        if not self._is_failing:
+        # A role that has ended has closed what its pulse looks at.
+        if not self._is_failing and not self._stop_event.is_set():
             logger.warning("heartbeat_failed", role=self._role.name, error=str(error), fix=fix)
         self._is_failing = True
 

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from ingestion.models import Heartbeat
 from ingestion.roles import Pulse, Role
@@ -69,3 +70,15 @@ def test_the_thread_survives_a_role_without_a_pulse_and_ends_when_told() -> None
 
     assert not thread.is_alive()
     assert not Heartbeat.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pulse_that_fails_because_the_role_has_ended_is_not_told() -> None:
+    role = Still()
+    thread = HeartbeatThread(role, "host:1")
+    role.pulse = thread.stop  # type: ignore[method-assign,assignment] - ends, and gives nothing to beat
+
+    with capture_logs() as lines:
+        thread.run()
+
+    assert lines == []
