@@ -33,5 +33,5 @@ def report(found: Sequence[Dispute]) -> None:
             open_time=candle.open_time,
             fields=dict(difference or {}),
             in_this_batch=len(found),
-            hint="ingest_klines asks for a disputed minute again; if it stays so, run audit for that day",
+            hint="ingest_klines asks for the kline of a disputed candle again; if it stays so, run audit for that day",
         )

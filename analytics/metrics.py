@@ -14,7 +14,9 @@ WAKE_FAILURES = Counter("streamloom_sink_wake_failures_total", "Wake-ups that th
 DIRTY_BUCKETS = Gauge("streamloom_dirty_buckets", "Buckets that wait for a rebuild or a roll-up.")
 REBUILT = Counter("streamloom_rebuilt_candles_total", "Candle records published by rebuilds.", ["reason"])
 DISPUTED = Counter(
-    "streamloom_disputed_candles_total", "Comparisons with the exchange's own candles that failed.", ["interval"]
+    "streamloom_disputed_candles_total",
+    "Comparisons with the exchange's own candles that failed; above 1m once as long as it stays.",
+    ["interval"],
 )
 INDICATOR_ROWS = Counter("streamloom_indicator_rows_total", "Candles whose indicators were stored.", ["interval"])
 INDICATOR_FAILURES = Counter("streamloom_indicator_failures_total", "Turns of indicators that failed and are retried.")

@@ -46,6 +46,27 @@ class KlineProgress(models.Model):
         return f"{self.symbol} {self.interval} to {self.next_open}"
 
 
+class DisputedCandle(models.Model):
+    """A candle of 15m, 1h or 1d that differs from the exchange's kline, which is asked for again because of it.
+
+    Written by the workers that compare them, and deleted when they agree or the difference is explained.
+    ``since``: when it was found, by the machine's clock.
+    """
+
+    symbol = models.CharField(max_length=40)
+    interval = models.CharField(max_length=4)
+    open_time = models.BigIntegerField()
+    since = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("symbol", "interval", "open_time"), name="disputed_candle_of_bucket"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.interval} {self.open_time}"
+
+
 class Backfill(models.Model):
     """A wish for history of one symbol, and how far it has come: it is read from the exchange's public archive.
 

@@ -1,7 +1,8 @@
 """15m, 1h and 1d candles beside the exchange's own, when that was stored or a minute below has changed.
 
-An independent check of the roll-ups. It changes nothing: readers derive the verdict themselves
-(docs/decisions/0009-verdicts-above-a-minute-are-derived.md). What differs is counted and logged.
+An independent check of the roll-ups. It changes no candle: readers derive the verdict themselves
+(docs/decisions/0009-verdicts-above-a-minute-are-derived.md). What differs is counted, logged, and noted, so that
+``ingest_klines`` asks for the exchange's candle again: a report that was given too early is replaced.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from analytics.reading.minutes import Wish, own_klines, wished
 from analytics.reading.stored import Span
 from analytics.reading.view import Clock, Snapshot
 from analytics.sink.selectors import sink_positions
+from ingestion.klines.larger import note_disputed
 from ingestion.log.port import Log
 from ingestion.pipeline.coverage import SymbolCoverage
 from markets.types import Interval
@@ -26,7 +28,10 @@ _TOGETHER = 100
 
 
 def check(log: Log, book: CoverageBook, interval: Interval, symbol: str, opens: Sequence[int]) -> set[int]:
-    """Report the buckets (open times, ascending) that differ; those that must wait for their minutes are answered."""
+    """Note the buckets (open times, ascending) that differ, and report those that did not before.
+
+    Those that must wait for their minutes are answered.
+    """
     # Symbols that are watched for klines alone have no minutes: asked first, because the rest costs more.
     if not store.has_minutes(symbol, opens[0]) or not own_klines(symbol, interval, Span(opens[0], opens[-1] + 1)):
         return set()
@@ -39,9 +44,11 @@ def check(log: Log, book: CoverageBook, interval: Interval, symbol: str, opens: 
     moving |= _dirty(symbol, interval, opens)
     clock = Clock(standing.feed_time, standing.closed_to)
     found: list[Dispute] = []
-    for near in _runs(interval, [at for at in opens if at not in moving]):
+    settled = [at for at in opens if at not in moving]
+    for near in _runs(interval, settled):
         found += _disputes(symbol, interval, near, clock, coverage, standing.newest_id)
-    report(found)
+    new = note_disputed(symbol, interval, set(settled), {dispute.candle.open_time for dispute in found})
+    report([dispute for dispute in found if dispute.candle.open_time in new])
     return moving.intersection(opens)
 
 

@@ -1,16 +1,17 @@
 """All tracks and disputes together: which questions are due, and what an answer brings. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from ingestion.klines.disputes import Disputes
-from ingestion.klines.track import Aim, Policy, Question, Track, begin
+from ingestion.klines.track import Aim, Key, Policy, Question, Track, begin
 from ingestion.pipeline.records import Kline
 from markets.types import Interval
 
 INTERVALS = (Interval.S1, Interval.M1, Interval.M15, Interval.H1, Interval.D1)
 
-Key = tuple[str, Interval]
 Progress = tuple[int, int]
 
 
@@ -23,6 +24,7 @@ class Board:
     tracks: dict[Key, Track] = field(default_factory=dict)
     disputes: Disputes = field(default_factory=Disputes)
     _turn: int = 0
+    _asked: dict[str, int] = field(default_factory=dict)
 
     def keep_only(self, symbols: Iterable[str]) -> None:
         """Forget the tracks of all other symbols; what was reached is saved already."""
@@ -58,26 +60,34 @@ class Board:
 
     def questions(self, clocks: Mapping[str, int], now_s: float) -> list[Question]:
         """Every question that is due, the most urgent first: disputes, the newest buckets, then history in turns."""
-        symbols = {symbol for symbol, _ in self.tracks}
+        tracked = {symbol: clocks.get(symbol, 0) for symbol, _ in self.tracks}
         due = [
             (track.served, question)
             for track in self.tracks.values()
-            if (question := track.question(clocks.get(track.symbol, 0), now_s, self.policy)) is not None
+            if (question := track.question(tracked[track.symbol], now_s, self.policy)) is not None
         ]
         due.sort(key=lambda found: (found[1].aim, found[0], found[1].stop - found[1].start))
-        return self.disputes.questions(sorted(symbols), now_s) + [question for _, question in due]
+        return self.disputes.questions(tracked, now_s) + [question for _, question in due]
 
-    def asking(self, question: Question) -> None:
-        """The question is under way: its track asks nothing else meanwhile."""
+    def asking(self, question: Question) -> Question:
+        """The question is under way, as it is returned: its track asks nothing else meanwhile."""
         self._turn += 1
+        # A clock that stands still must not make two reports equally late: which one counts would be chance.
+        asked_at = max(question.asked_at, self._asked.get(question.symbol, 0) + 1)
+        self._asked[question.symbol] = asked_at
         if question.aim is Aim.DISPUTE:
             self.disputes.asking(question)
-            return
-        track = self.tracks[question.symbol, question.interval]
-        track.asking, track.served = True, self._turn
+        else:
+            track = self.tracks[question.symbol, question.interval]
+            track.asking, track.served = True, self._turn
+        return replace(question, asked_at=asked_at)
 
     def answer(self, question: Question, rows: Sequence[Kline], now_s: float) -> list[Kline]:
         """The rows that are to be written, ascending by open time."""
+        rows = self._taken(question, rows, now_s)
+        return [msgspec.structs.replace(row, event_time=question.asked_at) for row in rows]
+
+    def _taken(self, question: Question, rows: Sequence[Kline], now_s: float) -> list[Kline]:
         if question.aim is Aim.DISPUTE:
             self.disputes.answered(question, now_s)
             return [row for row in rows if row.open_time in question.wants]

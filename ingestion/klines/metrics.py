@@ -17,4 +17,4 @@ WRITE_FAILURES = Counter("streamloom_klines_write_failures_total", "Batches the 
 SAVE_FAILURES = Counter("streamloom_klines_save_failures_total", "Times the progress could not be saved.")
 OVERDUE = Gauge("streamloom_klines_overdue", "Ended buckets whose kline should have come and has not.")
 HISTORY_LEFT = Gauge("streamloom_klines_history_left", "Symbols and intervals that do not reach back far enough yet.")
-DISPUTED = Gauge("streamloom_klines_disputed", "Disputed minutes that are to be asked for again.")
+DISPUTED = Gauge("streamloom_klines_disputed", "Disputed candles whose kline is to be asked for again.")

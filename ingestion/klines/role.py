@@ -84,7 +84,7 @@ class IngestKlines(Role):
     def step(self) -> None:
         """One turn: half a second of frames, then everything that they, the log and REST have brought."""
         board = self._board or self._begin()
-        self._follow_watch_list(board)
+        self._follow_database(board)
         self._around.streams.turn(_TURN_S)
         self._take_frames(board)
         self._take_log(board)
@@ -119,13 +119,15 @@ class IngestKlines(Role):
         self._follower = LogFollower(self._around.log, self._board.disputes.knows)
         return self._board
 
-    def _follow_watch_list(self, board: Board) -> None:
+    def _follow_database(self, board: Board) -> None:
+        """What is to be watched now, and which larger candles differ."""
         now_s = self._around.clock()
         if now_s < self._watch_at:
             return
         self._watch_at = now_s + _WATCH_EVERY_S
         try:
             watched = dict(self._around.watched())
+            board.disputes.take_larger(self._around.disputed(watched), now_s)
         except DatabaseError as error:
             logger.error("watch_list_failed", error=str(error), then="the last one stays", hint="check DATABASE_URL")
             return
@@ -267,8 +269,8 @@ class IngestKlines(Role):
                 return
             if self._may_ask(question, now_s, room):
                 lane = self._lanes[question.aim is Aim.HISTORY]
-                board.asking(question)
-                self._questions[self._around.pool.submit(page_of, lane.rest, question)] = question
+                asked = board.asking(question)
+                self._questions[self._around.pool.submit(page_of, lane.rest, asked)] = asked
 
     def _ask_limits(self) -> None:
         """Learn the exchange's present weight limit, once."""
@@ -365,7 +367,7 @@ class IngestKlines(Role):
         opened = sum(bool(state.acknowledged) for state in states)
         detail = (
             f"{len(self._watched)} symbols, {opened}/{len(states)} connections, {overdue} klines overdue, "
-            f"{left} histories left, {len(board.disputes)} disputed minutes"
+            f"{left} histories left, {len(board.disputes)} disputes to ask for again"
         )
         refused = self._around.streams.refused_by_region()
         if refused:
@@ -380,6 +382,7 @@ def build_role() -> IngestKlines:
     from django.conf import settings
 
     from ingestion.binance.rest import BinanceRest
+    from ingestion.klines.larger import load_disputed
     from ingestion.klines.progress import load_progress, save_progress
     from ingestion.klines.streams import KlineStreams
     from ingestion.log import open_log
@@ -391,5 +394,7 @@ def build_role() -> IngestKlines:
     history = BinanceRest(settings.BINANCE_REST_URL, weight_share=0.5)
     pool = ThreadPoolExecutor(THREADS + 2, "klines-rest")
     streams = KlineStreams(settings.BINANCE_WS_URL, rest, pool, settings.STREAMLOOM_SOURCE, rng=rng)
-    around = Surroundings(open_log(), rest, history, streams, watched_for_klines, load_progress, save_progress, pool)
+    around = Surroundings(
+        open_log(), rest, history, streams, watched_for_klines, load_progress, save_progress, load_disputed, pool
+    )
     return IngestKlines(around, Policy(rows=dict(settings.KLINES_HISTORY), rng=rng))

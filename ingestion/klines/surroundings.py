@@ -1,7 +1,8 @@
 """What ``ingest_klines`` works with: the exchange by REST and by streams, the log, the watch list and the progress."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -10,7 +11,7 @@ import structlog
 
 from ingestion.binance.feed import ConnectionState
 from ingestion.klines.progress import Places
-from ingestion.klines.track import PAGE_ROWS, Question
+from ingestion.klines.track import PAGE_ROWS, Key, Question
 from ingestion.log.port import Log, LogClosed, LogError
 from ingestion.log.room import sink_has_room
 from ingestion.pipeline.records import DeadLetter, Kline
@@ -53,7 +54,8 @@ class Streams(Protocol):
 @dataclass(frozen=True)
 class Surroundings:
     """What the role works with. ``watched``: symbol -> are its trades watched too? ``rest`` answers what is new,
-    ``history`` what is old, with less of the weight. ``clock``: the machine's time, epoch seconds."""
+    ``history`` what is old, with less of the weight. ``disputed``: the candles of some symbols above a minute
+    that differ from the kline, by open time. ``clock``: the machine's time, epoch seconds."""
 
     log: Log
     rest: Rest
@@ -62,6 +64,7 @@ class Surroundings:
     watched: Callable[[], Mapping[str, bool]]
     load: Callable[[], Mapping[tuple[str, str], tuple[int, int]]]
     save: Callable[[Places], None]
+    disputed: Callable[[Collection[str]], Mapping[Key, AbstractSet[int]]]
     pool: Any = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "klines-rest"))
     clock: Callable[[], float] = time.time
 

@@ -16,6 +16,8 @@ from markets.types import Interval
 
 PAGE_ROWS: Final = 1_000
 
+Key = tuple[str, Interval]
+
 
 class Aim(IntEnum):
     """What a question is for; the lower goes first, so that what is new is never delayed by what is old."""
@@ -30,13 +32,14 @@ class Policy:
     """When to ask.
 
     ``settle_ms``: feed time after a bucket's end before REST is asked: its streamed frame comes earlier, and REST lags.
-    ``believe_ms``: feed time after its end from which REST's silence about a bucket is believed: it has none.
+    ``believe_ms``: feed time after a bucket's end from which REST is believed about it though it has no later row: that
+    its row is whole, that it has none. Before, REST may only lag.
     ``spacing_s``: between two questions about the newest buckets of one track. ``rows``: how many buckets back a new
     track reaches, by interval. ``lag``, ``refused``: waits after an answer without news, and after a refusal.
     """
 
     settle_ms: int = 10_000
-    believe_ms: int = 60_000
+    believe_ms: int = 600_000
     spacing_s: float = 10.0
     rows: dict[str, int] = field(default_factory=dict)
     lag: Backoff = Backoff(first_s=2.0, cap_s=60.0)
@@ -48,7 +51,8 @@ class Policy:
 class Question:
     """Klines of ``symbol`` and ``interval`` that open in ``[start, stop)`` (epoch ms); ``wants``: these of them.
 
-    ``clock``: the symbol's when it was asked. An answer is judged by that one: it may be old when it is looked at.
+    ``asked_at``: the symbol's clock when it was asked. An answer is judged by that one: it may be old when it is
+    looked at. It is the time of its rows, too: of two reports of a bucket the one that was asked for later counts.
     """
 
     aim: Aim
@@ -56,8 +60,8 @@ class Question:
     interval: Interval
     start: int
     stop: int
+    asked_at: int
     wants: frozenset[int] = frozenset()
-    clock: int = 0
 
 
 @dataclass(slots=True)
@@ -102,7 +106,7 @@ class Track:
             return self._recent(clock)
         if self.first_open > self.floor:
             start = max(self.floor, self.interval.step_back(self.first_open, PAGE_ROWS))
-            return Question(Aim.HISTORY, self.symbol, self.interval, start, self.first_open)
+            return Question(Aim.HISTORY, self.symbol, self.interval, start, self.first_open, clock)
         return None
 
     def take_recent(self, question: Question, rows: Sequence[Kline], now_s: float, policy: Policy) -> list[Kline]:
@@ -111,9 +115,9 @@ class Track:
         A bucket is settled once REST has a later row: it knows that the bucket has ended, however far it lags. Without
         one (the market is halted) it is settled when REST has had ``believe_ms``.
         """
-        settled = self.interval.open_of(question.clock - policy.believe_ms)
+        settled = self.interval.open_of(question.asked_at - policy.believe_ms)
         if rows:
-            settled = max(settled, min(rows[-1].open_time, self.interval.open_of(question.clock)))
+            settled = max(settled, min(rows[-1].open_time, self.interval.open_of(question.asked_at)))
         settled = min(settled, question.stop)
         corrected = [row for row in rows if row.open_time < self.next_open and self._corrects(row)]
         fresh = [row for row in rows if self.next_open <= row.open_time < settled]
@@ -145,7 +149,7 @@ class Track:
         missing_to = min(self.ahead) if self.ahead else self.interval.open_of(clock)
         stop = min(self.interval.next_open(missing_to), self.interval.step_back(self.next_open, 2 - PAGE_ROWS))
         start = self.interval.step_back(self.next_open, 1)
-        return Question(Aim.RECENT, self.symbol, self.interval, start, stop, clock=clock)
+        return Question(Aim.RECENT, self.symbol, self.interval, start, stop, clock)
 
     def _corrects(self, row: Kline) -> bool:
         """True for the row read last by REST when it says something else now."""
@@ -162,7 +166,7 @@ class Track:
 def begin(symbol: str, interval: Interval, clock: int, policy: Policy) -> Track:
     """A track of which nothing is held: from about now on, and as far back as the policy says.
 
-    From a little before now: history is believed as it comes, and the newest rows of REST may be short.
+    From a while before now: history is believed as it comes, the newest rows of REST only as they are followed.
     """
     open_time = interval.open_of(clock - policy.believe_ms)
     floor = interval.step_back(open_time, policy.rows.get(interval.value, 0))

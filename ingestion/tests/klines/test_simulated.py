@@ -41,8 +41,9 @@ class Run:
         rest, pool, rng = BinanceRest(self.exchange.rest_url), ThreadPoolExecutor(6), random.Random(1)
         streams = KlineStreams(self.exchange.ws_url, rest, pool, "simulated", rng=rng)
         around = Surroundings(
-            self.log, rest, rest, streams, lambda: self.symbols, lambda: dict(self.places), self.places.update, pool
-        )
+            self.log, rest, rest, streams, lambda: self.symbols,
+            lambda: dict(self.places), self.places.update, lambda _: {}, pool,
+        )  # fmt: skip
         return IngestKlines(around, Policy(rows=ROWS, spacing_s=0.5, rng=rng))
 
     def until(self, condition: Callable[[], object], timeout_s: float = 40.0) -> None:

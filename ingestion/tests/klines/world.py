@@ -1,7 +1,7 @@
 """A small world with klines: an exchange that lags and halts, streams that lose frames, a log that may refuse."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +33,8 @@ def make_kline(symbol: str, interval: Interval, open_time: int, trades: int = 7,
     fills = (-1, -1) if source == "rest" else (open_time // 1000, open_time // 1000 + trades - 1)
     amounts = (5 * SCALE, 500 * SCALE, trades, 2 * SCALE, 200 * SCALE)
     prices = (100 * SCALE, 101 * SCALE, 99 * SCALE, 100 * SCALE)
-    return Kline(symbol, interval.value, open_time, end - 1, *prices, *amounts, *fills, True, source, end + 50)
+    told = end - 1 if source == "rest" else end + 50
+    return Kline(symbol, interval.value, open_time, end - 1, *prices, *amounts, *fills, True, source, told)
 
 
 @dataclass
@@ -162,6 +163,7 @@ class World:
         self.symbols = symbols or {SYMBOL: False}
         self.exchange, self.streams, self.mortal = Exchange(), Streams(), MortalLog(log)
         self.places: dict[tuple[str, str], tuple[int, int]] = {}
+        self.disputed: dict[tuple[str, Interval], set[int]] = {}
         self.machine_s = 1_000_000.0
         self.die_before_save = False
         self.role = self.make_role()
@@ -169,9 +171,12 @@ class World:
     def make_role(self) -> IngestKlines:
         around = Surroundings(
             self.mortal, self.exchange, self.exchange, self.streams, lambda: self.symbols,
-            lambda: dict(self.places), self.save, AtOnce(), lambda: self.machine_s,
+            lambda: dict(self.places), self.save, self.find_disputed, AtOnce(), lambda: self.machine_s,
         )  # fmt: skip
         return IngestKlines(around, self.policy)
+
+    def find_disputed(self, symbols: Collection[str]) -> dict[tuple[str, Interval], set[int]]:
+        return {key: opens for key, opens in self.disputed.items() if key[0] in symbols}
 
     def save(self, places: Any) -> None:
         if self.die_before_save:
@@ -218,17 +223,21 @@ class World:
         return [kline for kline in map(codec.kline, (r.value for r in records)) if kline.symbol == symbol]
 
     def newest(self, interval: Interval, symbol: str = SYMBOL) -> dict[int, Kline]:
-        """What the table would hold: of two reports the later, and REST before the stream."""
+        """What the table would hold: of two reports the one that was asked for later, and REST before the stream."""
         held: dict[int, Kline] = {}
         for kline in self.written(interval, symbol):
             old = held.get(kline.open_time)
-            if old is None or (kline.source == "rest") >= (old.source == "rest"):
+            if old is None or _rank(kline) >= _rank(old):
                 held[kline.open_time] = kline
         return held
 
     def letters(self) -> list[DeadLetter]:
         end = self.log.end_offset(DEAD_LETTERS.name, 0)
         return [codec.dead_letter(r.value) for r in self.log.read_range(DEAD_LETTERS.name, 0, 0, end)]
+
+
+def _rank(kline: Kline) -> tuple[bool, int]:
+    return kline.source == "rest", kline.event_time
 
 
 _STREAMED = (Interval.S1, Interval.M1, Interval.M15, Interval.H1, Interval.D1)
