@@ -8,7 +8,7 @@ from ingestion.backfill.shelf import Shelf
 from ingestion.backfill.start import first_id_by_rest, first_trades_in
 from ingestion.backfill.tools import Later, Refused, Tools
 from ingestion.binance.archive_files import TRADES
-from ingestion.binance.archive_rows import BadArchive, open_lines
+from ingestion.binance.archive_lines import ArchiveLines, BadArchive
 from ingestion.log.codec import to_record
 from ingestion.log.room import processor_has_room
 from ingestion.log.topics import RAW_TRADES
@@ -103,8 +103,7 @@ def _trades(shelf: Shelf, symbol: str, step: Step, from_ms: int, now_ms: int) ->
     found = shelf.find(step) if step.day + DAY_MS <= now_ms else None
     while found is not None:
         try:
-            with open_lines(found.path) as lines:
-                return first_trades_in(shelf.watched(lines), symbol, from_ms)
+            return first_trades_in(shelf.watched(ArchiveLines(found.path)), symbol, from_ms)
         except BadArchive as error:
             shelf.spoiled(found, error)
             found = shelf.find(step)

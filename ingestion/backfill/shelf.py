@@ -12,7 +12,7 @@ from ingestion.backfill.plan import Step
 from ingestion.backfill.tools import Archive, Later, TimeIsUp
 from ingestion.binance.archive import WrongChecksum
 from ingestion.binance.archive_files import ArchiveFile, candidates
-from ingestion.binance.archive_rows import BadArchive, Line
+from ingestion.binance.archive_lines import BadArchive, Line
 
 logger = structlog.get_logger(__name__)
 
@@ -24,7 +24,8 @@ _SIGN_LINES: Final = 100_000
 class Place(msgspec.Struct):
     """Where in a file the work is. ``offset``: in the unpacked text, after the last row in the log; ``tries``: how
     often in a row a file was spoiled; ``bad``: files that are given up; ``months``: {name: (SHA-256, offset, rows)} of
-    files of whole months, which are read a day at a time."""
+    files of whole months, which are read a day at a time. ``asked_to``: up to this open time REST was asked for the
+    klines of a day without a file; null before it is known that there is none."""
 
     name: str = ""
     sha256: str = ""
@@ -33,6 +34,7 @@ class Place(msgspec.Struct):
     tries: int = 0
     bad: list[str] = []
     months: dict[str, tuple[str, int, int]] = {}
+    asked_to: int | None = None
 
 
 class Found(NamedTuple):
@@ -43,13 +45,23 @@ class Found(NamedTuple):
 
 
 class Shelf:
-    """Gives the files of one symbol, one at a time. ``place`` is changed as the work goes on; ``go_on`` is asked often.
+    """Gives the files of one symbol, one at a time. ``place`` is changed as the work goes on; ``go_on`` is asked often,
+    ``moved`` is called when a part of a file has come.
 
     Raises TimeIsUp, Later, and what the archive raises.
     """
 
-    def __init__(self, archive: Archive, symbol: str, folder: Path, place: Place, go_on: Callable[[], bool]) -> None:
-        self._archive, self._symbol, self._folder, self._go_on = archive, symbol, folder, go_on
+    def __init__(
+        self,
+        archive: Archive,
+        symbol: str,
+        folder: Path,
+        place: Place,
+        go_on: Callable[[], bool],
+        moved: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._archive, self._symbol, self._folder = archive, symbol, folder
+        self._go_on, self._moved = go_on, moved
         self.place = place
 
     def find(self, step: Step) -> Found | None:
@@ -83,6 +95,7 @@ class Shelf:
             self._give_up(file, str(error))
             return None
         if path is None:
+            self._moved()
             raise TimeIsUp
         return path
 

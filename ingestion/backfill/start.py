@@ -6,7 +6,8 @@ from typing import Final
 
 from ingestion.backfill.tools import Archive, Refused, Rest
 from ingestion.binance.archive_files import TRADES, candidates, date_of
-from ingestion.binance.archive_rows import Line, parse_trade
+from ingestion.binance.archive_lines import Line
+from ingestion.binance.archive_rows import parse_trade
 from ingestion.pipeline.parse import to_ms
 from ingestion.pipeline.records import Rejected, Trade
 from markets.types import DAY_MS

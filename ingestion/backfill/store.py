@@ -24,7 +24,7 @@ _NOTE_MOST = 400
 _ABSENT_SHOWN = 50
 _KEPT = (
     "note", "plan", "place", "total_steps", "done_steps", "part", "trades_sent", "klines_sent", "bad_rows",
-    "absent", "absent_count", "bad_files", "busy_s",
+    "absent", "absent_count", "bad_files", "busy_s", "attempts", "error",
 )  # fmt: skip
 
 
@@ -101,10 +101,17 @@ def take(pk: int | None = None) -> Backfill | None:
     return Backfill.objects.get(pk=found, lease_token=token) if taken else None
 
 
+def moved(row: Backfill) -> None:
+    """More of it is done for good: what went wrong before counts no more. Saved with the next change.
+
+    Time that has passed is no such sign: what fails at the same place again and again takes its seconds, too.
+    """
+    row.attempts, row.error = 0, ""
+
+
 def keep(row: Backfill) -> None:
     """Save how far it is, and keep the lease. Raises Stopped."""
-    row.attempts = 0
-    _change(row, attempts=0, error="", retry_at=None, lease_until=clock.later(LEASE), **_progress(row))
+    _change(row, retry_at=None, lease_until=clock.later(LEASE), **_progress(row))
 
 
 def release(row: Backfill) -> None:
@@ -125,10 +132,9 @@ def give_up(row: Backfill, error: str, jitter: float) -> float:
     ``jitter``: 0 to 1.
     """
     delay = min(_RETRY_MOST_S, _RETRY_FIRST_S * 2 ** min(row.attempts, 30)) * (0.5 + jitter / 2)
+    row.attempts, row.error = row.attempts + 1, error[:_ERROR_MOST]
     _change(
         row,
-        attempts=row.attempts + 1,
-        error=error[:_ERROR_MOST],
         retry_at=clock.later(dt.timedelta(seconds=delay)),
         lease_token="",
         lease_until=None,
@@ -140,10 +146,10 @@ def give_up(row: Backfill, error: str, jitter: float) -> float:
 def finish(row: Backfill, error: str = "") -> None:
     """It is done, or it failed for good with this error. Raises Stopped."""
     row.state = Backfill.State.FAILED if error else Backfill.State.DONE
+    row.error = error[:_ERROR_MOST]
     _change(
         row,
         state=row.state,
-        error=error[:_ERROR_MOST],
         finished_at=clock.now(),
         lease_token="",
         lease_until=None,

@@ -11,6 +11,7 @@ from ingestion.backfill import store
 from ingestion.backfill.tools import Tools
 from ingestion.backfill.work import run_slice
 from ingestion.binance.archive import BinanceArchive
+from ingestion.binance.archive_lines import Bookmarks
 from ingestion.binance.rest import BinanceRest
 from ingestion.log import open_log
 
@@ -31,10 +32,15 @@ def make_tools() -> Tools:
     """What slices work with, as the settings describe it. The clients are made after a fork, once per process."""
     archive, rest = _clients(settings.BINANCE_ARCHIVE_URL, settings.BINANCE_REST_URL)
     close_old_connections()
-    return Tools(open_log(), archive, rest, settings.STREAMLOOM_DATA_DIR / "archive")
+    return Tools(open_log(), archive, rest, settings.STREAMLOOM_DATA_DIR / "archive", _bookmarks())
 
 
 @cache
 def _clients(archive_url: str, rest_url: str) -> tuple[BinanceArchive, BinanceRest]:
     # Most of the weight is left to the repair and to the short questions of the others.
     return BinanceArchive(archive_url), BinanceRest(rest_url, timeout_s=_ANSWER_S, weight_share=0.5)
+
+
+@cache
+def _bookmarks() -> Bookmarks:
+    return Bookmarks()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ingestion.binance.archive_files import ArchiveFile
+from ingestion.binance.archive_lines import Bookmarks
 from ingestion.log.port import Log
 from ingestion.pipeline.records import Kline, Trade
 
@@ -50,12 +51,14 @@ class Archive(Protocol):
 
 @dataclass(frozen=True)
 class Tools:
-    """What a slice works with. ``folder``: where files are kept while they are read. ``pause`` waits that many s."""
+    """What a slice works with. ``folder``: where files are kept while they are read; ``bookmarks``: their readers, for
+    the next slice in this process. ``pause`` waits that many s."""
 
     log: Log
     archive: Archive
     rest: Rest
     folder: Path
+    bookmarks: Bookmarks = field(default_factory=Bookmarks)
     monotonic: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
     wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000

@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +20,8 @@ from ingestion.backfill.plan import Plan, Step
 from ingestion.backfill.shelf import Found, Place, Shelf
 from ingestion.backfill.tools import Later, Refused, TimeIsUp, Tools
 from ingestion.binance.archive_files import TRADES, ArchiveFile, candidates
-from ingestion.binance.archive_rows import BadArchive, Line, open_lines, parse_kline, parse_trade
+from ingestion.binance.archive_lines import BadArchive, Line
+from ingestion.binance.archive_rows import parse_kline, parse_trade
 from ingestion.binance.errors import ExchangeBusy, ExchangeError, RegionRefused
 from ingestion.log.codec import to_record
 from ingestion.log.room import processor_has_room, sink_has_room
@@ -113,7 +113,7 @@ class _Slice:
         self._tools, self._row, self._go_on = tools, row, go_on
         self._place = msgspec.convert(row.place or {}, Place)
         folder = _folder_of(tools, row)
-        self._shelf = Shelf(tools.archive, row.symbol, folder, self._place, self._may_go_on)
+        self._shelf = Shelf(tools.archive, row.symbol, folder, self._place, self._may_go_on, self._moved)
         self._began = self._kept_at = tools.monotonic()
         self._busy_before_s = row.busy_s
 
@@ -131,12 +131,14 @@ class _Slice:
         else:
             plan = decide(self._tools, row, self._shelf)
             row.plan, row.total_steps = msgspec.to_builtins(plan), plan.steps
+            self._moved()
             self._note_place()
             store.keep(row)
             logger.info("backfill_begins", backfill=row.pk, symbol=row.symbol, files=row.total_steps)
         while row.done_steps < row.total_steps:
             self._do(plan, plan.step(row.done_steps))
-            row.done_steps, row.part = row.done_steps + 1, 0.0
+            row.done_steps, row.part, self._place.asked_to = row.done_steps + 1, 0.0, None
+            self._moved()
             self._keep_now_and_then()
         self._finish()
 
@@ -159,9 +161,9 @@ class _Slice:
 
     def _read(self, plan: Plan, step: Step, found: Found) -> None:
         bad = 0
-        with open_lines(found.path, self._place.offset) as lines:
+        with self._tools.bookmarks.lines(found.path) as lines:
             # As many lines at a time whether they are wanted or not: a month may begin with millions that are not.
-            while batch := list(islice(lines, _CHUNK)):
+            while batch := lines.read(self._place.offset, _CHUNK, self._spend):
                 sorted_out = self._sort(plan, step, found.file, batch)
                 bad += len(sorted_out.letters)
                 if bad > _MOST_BAD_ROWS:
@@ -201,16 +203,19 @@ class _Slice:
         return plan.needs(item.trade_id) and not (is_earlier and item.trade_id != plan.needed[0].from_id)
 
     def _send(self, step: Step, found: "_Sorted") -> None:
-        """Append, then move the place. Raises TimeIsUp: before, and nothing of it is done, or after."""
+        """Append, then move the place. Raises TimeIsUp: before, and nothing of it is done, or after, unless it was the
+        last of the day: a slice that only learns this again would never come further."""
         if found.letters:
             self._tools.log.append(DEAD_LETTERS.name, [to_record(letter) for letter in found.letters])
             self._row.bad_rows += len(found.letters)
         if found.items:
             self._append(step, found.items)
+        if found.offset > self._place.offset:
+            self._moved()
         self._place.offset = found.offset
         self._place.rows += len(found.items)
-        if not self._may_go_on():
-            raise TimeIsUp
+        if not found.is_past_the_day:
+            self._spend()
 
     def _append(self, step: Step, chunk: list[Trade | Kline]) -> None:
         topic = RAW_TRADES.name if step.data == TRADES else PRICES[step.data].name
@@ -232,8 +237,7 @@ class _Slice:
         while not (processor_has_room(log, symbol) if topic == RAW_TRADES.name else sink_has_room(log, topic, symbol)):
             metrics.WAITS.inc()
             self._tools.pause(_PAUSE_S)
-            if not self._may_go_on():
-                raise TimeIsUp
+            self._spend()
 
     def _letter(self, plan: Plan, rejected: Rejected, file: ArchiveFile, line: Line) -> DeadLetter:
         metrics.BAD_ROWS.labels(rejected.reason).inc()
@@ -245,33 +249,47 @@ class _Slice:
     # --- what the archive does not have --------------------------------------------------------------------
 
     def _without_file(self, plan: Plan, step: Step) -> None:
-        """Trades are left to the repair, which asks REST; klines are asked for here."""
+        """Trades are left to the repair, which asks REST; klines are asked for here, page by page."""
+        if self._place.asked_to is None:
+            self._place.asked_to = max(step.day, plan.from_ms)
+            self._note_absence(plan, step)
+        if step.data == TRADES:
+            return
+        end = min(step.day + DAY_MS, plan.to_ms)
+        while self._place.asked_to < end:
+            self._place.asked_to = self._ask(plan, step, self._place.asked_to, end)
+            self._moved()
+            self._spend()
+
+    def _note_absence(self, plan: Plan, step: Step) -> None:
         if plan.is_over(step):
             daily, _ = candidates(self._row.symbol, step.data, step.day)
             metrics.FILES.labels("absent").inc()
             store.note_absent(self._row, daily.name)
             logger.info("archive_file_absent", file=daily.name, then="what is missing is asked for by REST")
-        if step.data == TRADES:
-            return
-        interval = Interval(step.data)
-        open_time, end = max(step.day, plan.from_ms), min(step.day + DAY_MS, plan.to_ms)
-        while open_time < end:
-            rows = self._tools.rest.klines(
-                self._row.symbol, step.data, start_time=open_time, end_time=end - 1, limit=_REST_ROWS
-            )
-            self._keep_now_and_then()
-            settled = [
-                msgspec.structs.replace(row, recheck=True)
-                for row in rows
-                if row.close_time + _SETTLED_MS < plan.over_at
-            ]
-            if settled:
-                self._append(step, [*settled])
-            if len(rows) < _REST_ROWS:
-                return
-            open_time = interval.next_open(rows[-1].open_time)
+
+    def _ask(self, plan: Plan, step: Step, open_time: int, end: int) -> int:
+        """Bring one page of klines that REST has; where the next one begins."""
+        rows = self._tools.rest.klines(
+            self._row.symbol, step.data, start_time=open_time, end_time=end - 1, limit=_REST_ROWS
+        )
+        settled = [
+            msgspec.structs.replace(row, recheck=True)
+            for row in rows
+            if row.close_time + _SETTLED_MS < plan.over_at
+        ]
+        if settled:
+            self._append(step, [*settled])
+        return Interval(step.data).next_open(rows[-1].open_time) if len(rows) == _REST_ROWS else end
 
     # --- keeping ---------------------------------------------------------------------------------------------
+
+    def _spend(self) -> None:
+        if not self._may_go_on():
+            raise TimeIsUp
+
+    def _moved(self) -> None:
+        store.moved(self._row)
 
     def _may_go_on(self) -> bool:
         self._keep_now_and_then()

@@ -1,16 +1,10 @@
-"""The rows of the archive's CSV files: bytes to trades and klines, and reading them as a stream.
+"""The rows of the archive's CSV files: bytes to trades and klines.
 
 Spot files have no header row, but some of the exchange's files do. Times are milliseconds, from 2025 on microseconds:
 ``to_ms`` tells them by their magnitude and cuts them down.
 """
 
-import io
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import Final
 
 from ingestion.pipeline.parse import to_ms
 from ingestion.pipeline.records import Kline, Reason, Rejected, Trade
@@ -21,18 +15,6 @@ SOURCE: Final = "archive"
 _TRADE_FIELDS: Final = 7
 _KLINE_FIELDS: Final = 11
 _TRUTH: Final = {"True": True, "False": False, "true": True, "false": False}
-_BUFFER: Final = 256 * 1024
-
-
-class BadArchive(Exception):
-    """The file is no zip with one CSV in it, although it is what its checksum says."""
-
-
-class Line(NamedTuple):
-    """One line of a CSV, and the place in the unpacked text right after it."""
-
-    text: bytes
-    end: int
 
 
 def parse_trade(line: bytes, symbol: str, ingest_ts: int) -> Trade | Rejected:
@@ -107,41 +89,3 @@ def _kline(fields: list[str], symbol: str, interval: str) -> Kline:
 def _fields(line: bytes) -> list[str]:
     # Latin-1 takes every byte: what is no number is turned away field by field.
     return line.decode("latin-1").rstrip("\r\n").split(",")
-
-
-@contextmanager
-def open_lines(path: Path, offset: int = 0) -> Iterator[Iterator[Line]]:
-    """The lines of the one CSV in a zip from a place in its text on, read as a stream; a header row is passed over.
-
-    Raises BadArchive, also while the lines are read.
-    """
-    try:
-        with zipfile.ZipFile(path) as packed, packed.open(_csv_name(packed)) as stream:
-            stream.seek(offset)
-            yield _lines(stream, offset)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise BadArchive(f"{path.name}: {error}") from error
-
-
-def size_of(path: Path) -> int:
-    """The size of the CSV when unpacked. Raises BadArchive."""
-    try:
-        with zipfile.ZipFile(path) as packed:
-            return packed.getinfo(_csv_name(packed)).file_size
-    except zipfile.BadZipFile as error:
-        raise BadArchive(f"{path.name}: {error}") from error
-
-
-def _csv_name(packed: zipfile.ZipFile) -> str:
-    names = [name for name in packed.namelist() if name.endswith(".csv")]
-    if len(names) != 1:
-        raise BadArchive(f"{packed.filename}: {len(names)} CSV files in it, not one")
-    return names[0]
-
-
-def _lines(stream: IO[bytes], offset: int) -> Iterator[Line]:
-    for text in io.BufferedReader(stream, _BUFFER):  # type: ignore[type-var]
-        is_header = offset == 0 and not text[:1].isdigit()
-        offset += len(text)
-        if not is_header and text.strip():
-            yield Line(text, offset)

@@ -4,7 +4,7 @@ import pytest
 
 from ingestion.backfill.plan import Step
 from ingestion.backfill.shelf import Place, Shelf
-from ingestion.backfill.tools import Later
+from ingestion.backfill.tools import Later, TimeIsUp
 from ingestion.binance.archive import WrongChecksum
 from ingestion.binance.archive_files import TRADES
 from markets.types import DAY_MS
@@ -33,6 +33,23 @@ class Archive:
         path = folder / file.name
         path.touch()
         return path
+
+
+class Slow(Archive):
+    """Of each fetch a part comes before the time is up."""
+
+    def fetch(self, file, checksum, folder, go_on):
+        return None
+
+
+def test_a_part_of_a_file_that_has_come_is_progress(tmp_path):
+    moved = []
+    shelf = Shelf(Slow(), "BTCUSDT", tmp_path, Place(), lambda: False, lambda: moved.append(True))
+
+    with pytest.raises(TimeIsUp):
+        shelf.find(Step(TRADES, 20_000 * DAY_MS))
+
+    assert moved == [True]
 
 
 def test_files_that_were_mended_in_time_do_not_count_against_later_ones(tmp_path):

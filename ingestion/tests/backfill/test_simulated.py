@@ -1,5 +1,6 @@
 """Backfills against the simulated exchange and its archive, with the real log, processor, repair and database."""
 
+import itertools
 from dataclasses import replace
 
 import msgspec
@@ -8,6 +9,8 @@ import pytest
 from ingestion.backfill import store
 from ingestion.backfill.work import run_slice
 from ingestion.binance.archive import BinanceArchive
+from ingestion.binance.archive_lines import ArchiveLines
+from ingestion.binance.errors import ExchangeAway
 from ingestion.log import codec
 from ingestion.models import ArchiveUse, Backfill
 from ingestion.pipeline.records import CoverageKind, Lost
@@ -254,6 +257,71 @@ def test_a_month_serves_the_days_that_are_absent(short_rest, tmp_path):
     world.close()
 
 
+def test_a_month_is_read_through_once_however_small_the_slices_are(short_rest, tmp_path, monkeypatch):
+    world = World(short_rest, tmp_path)
+    days = [f"{SYMBOL}-aggTrades-2024-12-{day}.zip" for day in (29, 30, 31)]
+    world.exchange.faults.change(rest_reach_ms=3 * HOUR_MS, archive=dict.fromkeys(days, "missing"))
+    begun = []
+    begin = ArchiveLines._begin
+    monkeypatch.setattr(ArchiveLines, "_begin", lambda lines: (begun.append(lines._path.name), begin(lines)))
+    row = world.ask(FIRST - 2 * DAY_MS, NEW_YEAR, klines=False)
+    slices = 0
+    while not row.is_over:
+        store.break_leases()
+        world.slice(row, budget_s=0.0)
+        slices += 1
+        assert slices < 30, (row.note, row.done_steps, row.place)
+
+    # Once for the first id, and once for all days together.
+    assert len([name for name in begun if "2024-12." in name]) == 2
+    assert slices > 4
+    assert world.ids()[: row.trades_sent] != []
+    archived = sorted(trade.trade_id for trade in world.sources()["archive"])
+    assert archived == world.wanted_ids(FIRST - 2 * DAY_MS)[: len(archived)]
+    world.close()
+
+
+def test_klines_without_a_file_come_page_by_page_and_leave_room_for_others(world):
+    """86,400 seconds of a day are 87 questions: no slice may take as long as all of them."""
+    absent = f"{SYMBOL}-1s-2025-01-01.zip"
+    world.exchange.faults.change(rest_reach_ms=0, archive={absent: "missing"})
+    row = world.ask(NEW_YEAR, NEW_YEAR + HOUR_MS, trades=False, seconds=True)
+    pages = []
+    while not row.is_over:
+        store.break_leases()
+        before = row.klines_sent
+        world.slice(row, budget_s=0.0)
+        pages.append(row.klines_sent - before)
+
+    assert [count for count in pages if count][:3] == [1_000, 1_000, 1_000]
+    seconds = [kline.open_time for kline in world.klines("1s")]
+    assert seconds == list(range(NEW_YEAR, NEW_YEAR + HOUR_MS, 1_000))
+    assert (row.absent, row.absent_count) == ([absent], 1)
+
+
+def test_a_day_without_a_file_is_counted_once_though_rest_fails_at_first(world):
+    class Away:
+        def __init__(self, rest):
+            self.rest, self.failures = rest, 2
+
+        def server_time(self):
+            return self.rest.server_time()
+
+        def klines(self, *arguments, **more):
+            self.failures -= 1
+            if self.failures >= 0:
+                raise ExchangeAway("for a moment")
+            return self.rest.klines(*arguments, **more)
+
+    absent = f"{SYMBOL}-1m-2025-01-01.zip"
+    world.exchange.faults.change(rest_reach_ms=0, archive={absent: "missing"})
+    world.tools = replace(world.tools, rest=Away(world.tools.rest))
+
+    row = world.work(world.ask(NEW_YEAR, NEW_YEAR + HOUR_MS, trades=False))
+
+    assert (row.state, row.absent, row.absent_count) == (Backfill.State.DONE, [absent], 1)
+
+
 def test_history_before_the_archive_is_refused_with_the_first_day_that_there_is(world):
     listed = 1_704_067_200_000
 
@@ -340,6 +408,35 @@ def test_an_archive_that_is_away_is_tried_again_later(world):
     world.tools = tools
     assert world.work(row).state == Backfill.State.DONE
     assert row.error == ""
+
+
+def test_what_fails_at_the_same_place_again_and_again_waits_longer_each_time(world):
+    """It lives for seconds each time, and nothing comes of it."""
+
+    class Full:
+        def __init__(self, archive):
+            self.checksum, self.has = archive.checksum, archive.has
+
+        def fetch(self, file, checksum, folder, go_on):
+            go_on()
+            raise OSError("no space left on the disk")
+
+    seconds = itertools.count(0.0, 2.0)
+    right = world.tools
+    world.tools = replace(right, archive=Full(right.archive), monotonic=lambda: next(seconds))
+    row = world.ask(FIRST, NEW_YEAR, trades=False)
+    attempts = []
+    for _ in range(4):
+        store.break_leases()
+        world.slice(row, budget_s=1_000.0)
+        attempts.append(row.attempts)
+
+    # The first one has decided what to do: that is something.
+    assert attempts == [1, 2, 3, 4]
+    assert "no space left" in row.error
+    world.tools = right
+    assert world.work(row).state == Backfill.State.DONE
+    assert (row.attempts, row.error) == (0, "")
 
 
 def test_repair_sees_whose_gap_it_is(world):

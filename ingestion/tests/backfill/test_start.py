@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ingestion.backfill.start import first_day, first_id_by_rest, first_trades_in
 from ingestion.backfill.tools import Refused
 from ingestion.binance.archive_files import date_of
-from ingestion.binance.archive_rows import Line
+from ingestion.binance.archive_lines import Line
 from ingestion.pipeline.records import Trade
 from markets.types import DAY_MS
 

@@ -81,20 +81,29 @@ def test_a_cancelled_row_is_its_workers_no_more():
 
 
 def test_an_error_is_kept_and_the_waits_grow_until_something_moves():
+    """A slice that lives for some seconds, and keeps its row meanwhile, has moved nothing by that."""
     store.queue("BTCUSDT", SINCE)
     waits = []
     for _ in range(3):
         store.break_leases()
-        waits.append(store.give_up(store.take(), "disk full", jitter=1.0))
+        held = store.take()
+        store.keep(held)
+        waits.append(store.give_up(held, "disk full", jitter=1.0))
 
     row = Backfill.objects.get()
     assert waits == [2.0, 4.0, 8.0]
     assert (row.error, row.attempts) == ("disk full", 3)
     assert not store.is_due()
     store.break_leases()
-    store.keep(store.take())
+    held = store.take()
+    store.keep(held)
+    row.refresh_from_db()
+    assert (row.error, row.attempts) == ("disk full", 3)
+    store.moved(held)
+    store.keep(held)
     row.refresh_from_db()
     assert (row.error, row.attempts) == ("", 0)
+    assert store.give_up(held, "disk full again", jitter=1.0) == 2.0
 
 
 def test_a_retry_begins_anew():

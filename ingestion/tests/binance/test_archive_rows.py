@@ -1,12 +1,10 @@
 """The archive's rows: the exchange's own first lines, its known oddities, and everything else."""
 
-import zipfile
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.binance.archive_rows import BadArchive, open_lines, parse_kline, parse_trade, size_of
+from ingestion.binance.archive_rows import parse_kline, parse_trade
 from ingestion.pipeline.records import Kline, Reason, Rejected, Trade
 from ingestion.tests.binance.simulator.support import recorded
 from markets.types import to_text
@@ -16,13 +14,6 @@ MS_FROM_2025 = 1_735_689_600_000
 
 def head(name):
     return recorded(f"vision/{name}").read_bytes().splitlines(keepends=True)
-
-
-def packed(folder, text, name="rows.csv"):
-    path = folder / "file.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr(name, text)
-    return path
 
 
 def test_trades_of_2023_are_in_milliseconds():
@@ -119,39 +110,3 @@ def test_a_trade_that_was_written_is_read_to_the_last_digit(price, qty, trade_id
     trade = parse_trade(line, "PEPEUSDT", 1)
 
     assert trade == Trade("PEPEUSDT", trade_id, price, qty, 7, 9, time, maker, "archive", 1)
-
-
-@given(rows=st.lists(st.integers(0, 10**12), min_size=1, max_size=50), place=st.integers(0, 50))
-def test_reading_goes_on_after_any_line(tmp_path_factory, rows, place):
-    path = packed(tmp_path_factory.mktemp("rows"), "".join(f"{row},x\n" for row in rows))
-    with open_lines(path) as lines:
-        whole = list(lines)
-    offset = whole[place % len(whole)].end
-
-    with open_lines(path, offset) as lines:
-        rest = list(lines)
-
-    assert rest == whole[place % len(whole) + 1 :]
-    assert whole[-1].end == size_of(path)
-
-
-def test_a_header_row_and_empty_lines_are_passed_over(tmp_path):
-    path = packed(tmp_path, "agg_trade_id,price\n1,2\n\n3,4\n")
-
-    with open_lines(path) as lines:
-        assert [line.text for line in lines] == [b"1,2\n", b"3,4\n"]
-
-
-def test_what_is_no_zip_of_one_csv_is_said(tmp_path):
-    broken = tmp_path / "broken.zip"
-    broken.write_bytes(b"not a zip")
-    whole = packed(tmp_path, "1,2\n" * 100_000).read_bytes()
-    cut = tmp_path / "cut.zip"
-    cut.write_bytes(whole[:100] + b"\0" * 50 + whole[150:])
-
-    with pytest.raises(BadArchive), open_lines(broken):
-        pass
-    with pytest.raises(BadArchive), open_lines(cut) as lines:
-        list(lines)
-    with pytest.raises(BadArchive, match="0 CSV files"), open_lines(packed(tmp_path, "x", "readme.txt")):
-        pass
