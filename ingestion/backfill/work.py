@@ -274,7 +274,7 @@ class _Slice:
             self._row.symbol, step.data, start_time=open_time, end_time=end - 1, limit=_REST_ROWS
         )
         settled = [
-            msgspec.structs.replace(row, recheck=True)
+            msgspec.structs.replace(row, recheck=True, event_time=plan.over_at)
             for row in rows
             if row.close_time + _SETTLED_MS < plan.over_at
         ]

@@ -296,6 +296,8 @@ def test_klines_without_a_file_come_page_by_page_and_leave_room_for_others(world
     assert [count for count in pages if count][:3] == [1_000, 1_000, 1_000]
     seconds = [kline.open_time for kline in world.klines("1s")]
     assert seconds == list(range(NEW_YEAR, NEW_YEAR + HOUR_MS, 1_000))
+    # Of two reports the one that was asked for later counts: it bears the time at which the backfill began.
+    assert {kline.event_time for kline in world.klines("1s")} == {row.plan["over_at"]}
     assert (row.absent, row.absent_count) == ([absent], 1)
 
 
