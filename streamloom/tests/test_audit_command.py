@@ -115,6 +115,18 @@ def test_a_symbol_of_which_nothing_is_stored_is_refused(found: list[Any]) -> Non
     assert refused.value.returncode == 2
 
 
+def test_a_store_that_is_away_is_no_difference(found: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> list[str]:
+        raise ConnectionRefusedError("nobody listens")
+
+    monkeypatch.setattr(reads, "symbols", away)
+
+    with pytest.raises(CommandError, match="ConnectionRefusedError: nobody listens. manage.py doctor") as refused:
+        told()
+
+    assert refused.value.returncode == 2
+
+
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "STREAMLOOM_MODE": "embedded", "STREAMLOOM_DATA_DIR": str(folder)}
     command_line = [sys.executable, "manage.py", "audit", *arguments]

@@ -44,8 +44,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         start, end = _span(options)
-        with _store():
-            sound = self._audit(options, start, end)
+        try:
+            with _store():
+                sound = self._audit(options, start, end)
+        except CommandError:
+            raise
+        except Exception as error:
+            # Whatever failed, 1 would say that something stored is not true.
+            why = f"{type(error).__name__}: {error}. manage.py doctor looks at every server (--traceback: all of it)."
+            raise CommandError(f"The audit could not be made. {why}", returncode=_NOT_DONE) from error
         if not sound:
             sys.exit(1)
 
