@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,6 +20,8 @@ from streamloom.supervisor.plan import preparations, roles
 T = TypeVar("T")
 
 _LOOK_S: Final = 0.25
+# Commands that run beside each other, and beside whatever else the machine does: seconds when it is free.
+_PREPARED_WITHIN_S: Final = 300.0
 
 
 class NotReached(AssertionError):
@@ -57,8 +60,8 @@ class Installation:
     def start(self, symbols: Iterable[str]) -> None:
         """Make the stores and start the roles; they follow these symbols."""
         self.place.make()
-        _together([lambda plan=plan: run_once(plan, self.environment) for plan in preparations()])
-        run_once(self._symbols_plan, self.environment)
+        _together([partial(run_once, plan, self.environment, _PREPARED_WITHIN_S) for plan in preparations()])
+        run_once(self._symbols_plan, self.environment, _PREPARED_WITHIN_S)
         self.place.watch_exactly(symbols)
         self.crew.start()
 
