@@ -34,7 +34,8 @@ def dirty(demo: RunningDemo, folder: Path) -> int:
         rows = database.execute("SELECT symbol, interval, open_time FROM analytics_dirty").fetchall()
     minutes = {symbol for symbol, interval, _ in rows if interval == Interval.M1}
     feed_times = {symbol: coverage(demo, symbol).get("feed_time") or sys.maxsize for symbol in minutes}
-    return sum(interval != Interval.M1 or at + MINUTE_MS + GRACE_MS <= feed_times[symbol] for symbol, interval, at in rows)
+    open_from = {symbol: feed_time - MINUTE_MS - GRACE_MS for symbol, feed_time in feed_times.items()}
+    return sum(interval != Interval.M1 or at <= open_from[symbol] for symbol, interval, at in rows)
 
 
 def audit(folder: Path) -> Json:

@@ -55,7 +55,8 @@ def _of_log() -> dict[str, Any]:
 
 
 def _of_tables() -> dict[str, Any]:
-    """``journal``: [seq, rows]; ``stored``: {symbol: [rows, ids, lowest, highest]}; ``stored_letters``: [reason, hex]."""
+    """``journal``: [seq, rows]; ``stored``: {symbol: [rows, ids, lowest, highest]};
+    ``stored_letters``: [reason, frame as hex]."""
     from analytics.clickhouse.client import client
 
     return {
