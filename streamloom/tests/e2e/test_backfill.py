@@ -17,6 +17,7 @@ from markets.types import DAY_MS, HOUR_MS, MINUTE_MS, Interval
 from streamloom.tests.demo.running import RunningDemo
 from streamloom.tests.e2e import answers, oracle, verdict
 from streamloom.tests.e2e.exchange import RunningExchange
+from streamloom.tests.e2e.following import Following
 from streamloom.tests.e2e.test_kills import chance_of_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -32,11 +33,14 @@ PATIENCE_S: Final = 600.0
 @pytest.fixture
 def exchange() -> Iterator[RunningExchange]:
     """REST has forgotten everything but the last three hours."""
-    running = RunningExchange(
-        "--seed", SEED, "--start", "2025-01-02T02:00:30Z", "--rest-reach", 3 * HOUR_MS, "--weight-limit", 100_000
-    )
+    running = forgetful("2025-01-02T02:00:30Z")
     yield running
     running.kill()
+
+
+def forgetful(start: str) -> RunningExchange:
+    """An exchange whose REST knows the last three hours; its archive has the days that are over."""
+    return RunningExchange("--seed", SEED, "--start", start, "--rest-reach", 3 * HOUR_MS, "--weight-limit", 100_000)
 
 
 class Folder:
@@ -121,7 +125,7 @@ def test_two_days_that_rest_has_forgotten_are_whole_exact_and_certified_although
     assert folder.row("error", "bad_rows") == ("", 0)
 
 
-def states(demo: RunningDemo) -> set[str]:
+def states(demo: Following) -> set[str]:
     """The states of all minutes of the two days that came from the archive."""
     rows = answers.candles(demo, SYMBOL, Interval.M1, NEW_YEAR - DAY_MS, NEW_YEAR + DAY_MS)
     return {row["state"] for row in rows} if len(rows) == 2 * DAY_MS // MINUTE_MS else set()
