@@ -198,14 +198,15 @@ def _let_go(outcomes: Sequence[Outcome], doubtful: Collection[int]) -> None:
     dirty.postpone([o.row for o in outcomes if o.result is not No.WAIT and o.row.open_time in doubtful], _SOON_S)
     waiting = [outcome.row for outcome in outcomes if outcome.result is No.WAIT]
     dirty.postpone(waiting)
-    for row in waiting:
-        if row.tries == _COMPLAIN_AT_TRY:
-            _log.warning(
-                "a candle waits for trades that do not come",
-                symbol=row.symbol,
-                open_time=row.open_time,
-                hint="is repair_gaps running, and does /coverage show a gap there?",
-            )
+    stuck = [row for row in waiting if row.tries == _COMPLAIN_AT_TRY]
+    if stuck:
+        _log.warning(
+            "candles wait for trades that do not come",
+            symbol=stuck[0].symbol,
+            first=stuck[0].open_time,
+            candles=len(stuck),
+            hint="is repair_gaps running, and does /coverage show a gap there?",
+        )
 
 
 # --- what the verdicts say of holes, and stored trades that are gone ----------------------------------

@@ -17,6 +17,8 @@ from markets import selectors
 log = structlog.get_logger(__name__)
 
 TURN_S = 0.5
+# A dead server must not hold up a stop: a question in flight is waited for.
+_ANSWER_S = 5.0
 
 
 class IngestRole(Role):
@@ -67,7 +69,7 @@ class IngestRole(Role):
 def build_role(history_ms: int = 0) -> IngestRole:
     """The role as the settings describe it. ``history_ms``: how far back every symbol is wanted."""
     config = IngestConfig(settings.BINANCE_WS_URL, settings.STREAMLOOM_SOURCE, history_ms)
-    rest = BinanceRest(settings.BINANCE_REST_URL)
+    rest = BinanceRest(settings.BINANCE_REST_URL, timeout_s=_ANSWER_S)
     # Only spreads waits: nothing that is stored depends on it.
     rng = random.Random()  # noqa: S311
     return IngestRole(IngestLoop(config, open_log(), rest, _read_watch_list, rng))

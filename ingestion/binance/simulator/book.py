@@ -14,6 +14,7 @@ Spans = list[tuple[int, int]]
 
 # A span is put together from whole days, hours and minutes; only its two ends need rows.
 _LEVELS = (DAY_MS, HOUR_MS, MINUTE_MS)
+_MINUTES = _LEVELS.index(MINUTE_MS)
 _KEPT_BARS = 20_000
 
 
@@ -123,7 +124,8 @@ class Book(ABC):
         held = self._bars.get((width, open_time))
         if held is None:
             held = Bar()
-            self._gather(held, open_time, open_time + width, level + 1)
+            # A day's hours are not kept: a thousand days would push each other out.
+            self._gather(held, open_time, open_time + width, _MINUTES)
             if len(self._bars) >= _KEPT_BARS:
                 self._bars.clear()
             self._bars[width, open_time] = held
