@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from ingestion.log.topics import COVERAGE
 from ingestion.pipeline.records import Trade
 from markets.types import MINUTE_MS, to_text
 from streamloom.tests.demo.running import RunningDemo
@@ -99,6 +100,8 @@ def test_live_history_and_replay_of_the_same_trades_have_one_digest(tmp_path: Pa
     try:
         with following(again, tmp_path / "replay", "--history", "0") as replayed:
             wait_for(replayed, wanted, spans)
+            # It is over so soon that nothing may be stored yet, and the audit looks at what is.
+            replayed.until(lambda: answers.stored(tmp_path / "replay", COVERAGE.name), "what is held is stored")
     finally:
         again.kill()
     for name in ("live", "history", "replay"):
