@@ -46,10 +46,9 @@ class Ranges:
         if start >= end:
             return []
         with self._reader() as reader:
-            place = TopicPartition(physical, partition, start)
-            reader.assign([place])
+            reader.assign([TopicPartition(physical, partition, start)])
             try:
-                return self._collect(reader, topic, place, end)
+                return self._collect(reader, topic, end)
             except KafkaException as error:
                 # Retention may have come while it was read.
                 low, _ = self.bounds(physical, partition)
@@ -59,15 +58,13 @@ class Ranges:
             finally:
                 reader.unassign()
 
-    def _collect(self, reader: Consumer, topic: str, place: TopicPartition, end: int) -> list[Stored]:
+    def _collect(self, reader: Consumer, topic: str, end: int) -> list[Stored]:
         """Offsets skip (markers, aborted records, compaction): only an offset or an end of ``end`` is the end."""
         records: list[Stored] = []
         until = time.monotonic() + _RANGE_S
         while time.monotonic() < until:
             for message in some(reader, _CHUNK, _WAIT_S):
                 error = message.error()
-                if (message.topic(), message.partition()) not in ((place.topic, place.partition), (None, -1)):
-                    continue  # of the range that this reader read before
                 if error is None and message.offset() < end:
                     records.append(stored(message, topic))
                 elif error is None or _is_end(error):
